@@ -1,0 +1,32 @@
+"""Every error that this package raises on purpose.
+
+A message is one line for the person at the other end: it names the thing, what was expected and what was found.
+"""
+
+
+class ReparamError(Exception):
+    """The base of the project's errors: expected, explained in one line, safe to show to a caller."""
+
+
+class ShapeError(ReparamError, ValueError):
+    """An array does not have the shape, type or range that a model takes."""
+
+
+class CheckpointError(ReparamError):
+    """A checkpoint folder is missing, damaged, or of a version or kind this program does not know."""
+
+
+class DataError(ReparamError):
+    """A data set is missing, damaged or could not be fetched."""
+
+
+class RecipeError(ReparamError):
+    """A training recipe says something that cannot be done."""
+
+
+class TrainingError(ReparamError):
+    """Training had to stop: the loss is not finite, or a result could not be written."""
+
+
+class NotGenerativeError(ReparamError):
+    """A model without a distribution over its codes was asked to sample."""

@@ -1,0 +1,19 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Path:
+    """A folder with 2,000 real MNIST training digits and 1,000 test digits, in MNIST's own four files."""
+    return ROOT / "tests" / "data" / "mnist"
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Path:
+    """The shipped checkpoints."""
+    return ROOT / "models" / "zoo"
