@@ -1,0 +1,46 @@
+"""The `reparam` command."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from app.cli.data import data
+from app.cli.training import evaluate, train
+from models.errors import ReparamError
+
+cli = typer.Typer(
+    name="reparam",
+    help="Serve, train and try variational autoencoders.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+cli.command(epilog="Example: reparam train models/recipes/mnist-mlp.toml --data data/mnist --out runs/mnist-mlp")(train)
+cli.command(epilog="Example: reparam evaluate runs/mnist-mlp/checkpoint --data data/mnist")(evaluate)
+cli.add_typer(data)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"reparam {version('reparam')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Serve, train and try variational autoencoders."""
+
+
+def main() -> None:
+    """Run the command: an expected error is one line on stderr and exit status 1."""
+    try:
+        cli()
+    except ReparamError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)

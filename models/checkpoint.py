@@ -1,0 +1,152 @@
+"""Checkpoints: a folder with `config.json`, `model.safetensors` and a model card, `README.md`.
+
+Loading is strict and never runs what it reads: there is no pickle here.
+"""
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from models.autoencoder import Autoencoder
+from models.card import render_card
+from models.config import FORMAT_VERSION, CheckpointConfig, ModelConfig, Weights, explain
+from models.errors import CheckpointError
+from models.files import write_folder_atomically
+from models.kinds import build
+
+CONFIG_FILE, CARD_FILE = "config.json", "README.md"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model in memory, and what its folder says of it."""
+
+    path: Path
+    config: CheckpointConfig
+    model: Autoencoder
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read, check and rebuild the model in `folder`; it comes in evaluation mode, on the CPU.
+
+    Raises: CheckpointError: if a file is missing, the version or kind is unknown, the hash of the weights is not the
+        one that `config.json` states, or a tensor is missing, extra, wrongly shaped or typed, or not finite.
+        The message names the file, what was expected and what was found.
+    """
+    config = read_config(folder)
+    path = folder / config.weights.file
+    data = _read(path)
+    found = hashlib.sha256(data).hexdigest()
+    if found != config.weights.sha256:
+        raise CheckpointError(f"{path}: expected sha256 {config.weights.sha256}, found {found}")
+    try:
+        tensors = load_tensors(data)
+    except (SafetensorError, struct.error, ValueError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    try:
+        with torch.device("meta"):  # shapes without memory: the file's own tensors become the weights
+            model = build(config.model)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE}: {error}") from error
+    _check_tensors(path, model.state_dict(), tensors)
+    model.load_state_dict(tensors, strict=True, assign=True)
+    model.requires_grad_(False).eval()
+    return Checkpoint(folder, config, model)
+
+
+def read_config(folder: Path) -> CheckpointConfig:
+    """Only `config.json`, checked. Raises: CheckpointError."""
+    path = folder / CONFIG_FILE
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder}: expected a checkpoint folder, found {'a file' if folder.exists() else 'nothing'}"
+        )
+    try:
+        document = orjson.loads(_read(path))
+    except orjson.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path}: format_version: expected {FORMAT_VERSION}, found {version!r}")
+    try:
+        return CheckpointConfig.model_validate_json(orjson.dumps(document))
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: {explain(error)}") from error
+
+
+def save_checkpoint(
+    folder: Path,
+    name: str,
+    model_config: ModelConfig,
+    tensors: dict[str, torch.Tensor],
+    training: dict[str, Any],
+    metrics: dict[str, Any],
+) -> CheckpointConfig:
+    """Write a checkpoint, model card included, atomically: a reader sees the old folder or the new one.
+
+    Raises: OSError: if it cannot be written; what was there is then as it was.
+    """
+    # safetensors wants whole, unshared memory.
+    weights = save_tensors({key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()})
+    config = CheckpointConfig(
+        name=name,
+        model=model_config,
+        weights=Weights(sha256=hashlib.sha256(weights).hexdigest()),
+        training=training,
+        metrics=metrics,
+    )
+    write_folder_atomically(folder, {config.weights.file: weights} | _documents(config))
+    return config
+
+
+def update_metrics(folder: Path, metrics: dict[str, Any]) -> CheckpointConfig:
+    """Add measured figures to a checkpoint, and so to its card; the weights stay as they are.
+
+    Raises: CheckpointError: if there is no checkpoint. OSError: if it cannot be written.
+    """
+    config = read_config(folder)
+    config = config.model_copy(update={"metrics": config.metrics | metrics})
+    weights = _read(folder / config.weights.file)
+    write_folder_atomically(folder, {config.weights.file: weights} | _documents(config))
+    return config
+
+
+def _documents(config: CheckpointConfig) -> dict[str, bytes]:
+    document = orjson.dumps(config.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return {CONFIG_FILE: document, CARD_FILE: render_card(config).encode()}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a file of the checkpoint: {error.strerror}") from error
+
+
+def _check_tensors(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    if missing := sorted(expected.keys() - found.keys()):
+        raise CheckpointError(f"{path}: missing tensor {', '.join(missing)}")
+    if extra := sorted(found.keys() - expected.keys()):
+        raise CheckpointError(f"{path}: unexpected tensor {', '.join(extra)}")
+    for key, want in expected.items():
+        have = found[key]
+        if (have.shape, have.dtype) != (want.shape, want.dtype):
+            raise CheckpointError(
+                f"{path}: tensor {key}: expected {want.dtype} {tuple(want.shape)}, "
+                f"found {have.dtype} {tuple(have.shape)}"
+            )
+        if not have.isfinite().all():
+            raise CheckpointError(f"{path}: tensor {key}: expected finite numbers, found NaN or infinity")

@@ -1,0 +1,69 @@
+"""What a checkpoint's `config.json` says."""
+
+from math import prod
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from models.likelihoods import LikelihoodSpec
+
+FORMAT_VERSION = 1
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes, and what was read is not changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DigitPreprocessing(Strict):
+    """How a picture becomes the model's input: MNIST's way (ink scaled into a box, centred by mass)."""
+
+    kind: Literal["digit"] = "digit"
+    box: PositiveInt = 20
+
+
+class ModelConfig(Strict):
+    """The arguments that rebuild a model, without its weights."""
+
+    kind: str
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 28, 28)  # channels, rows, columns
+    architecture: dict[str, Any]
+    likelihood: LikelihoodSpec
+    prior: Literal["standard-normal"] = "standard-normal"
+
+    @property
+    def pixels(self) -> int:
+        """D, the length of an image as a vector."""
+        return prod(self.input_shape)
+
+
+class Weights(Strict):
+    """The file with the weights, and what it must hash to."""
+
+    file: Literal["model.safetensors"] = "model.safetensors"
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class CheckpointConfig(Strict):
+    """The whole of `config.json`."""
+
+    format_version: Literal[1] = 1
+    name: Name
+    model: ModelConfig
+    preprocessing: DigitPreprocessing = DigitPreprocessing()
+    weights: Weights
+    training: dict[str, Any] = {}  # where it comes from: recipe, data, commit, versions
+    metrics: dict[str, Any] = {}  # what `reparam evaluate` measured
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one line: each key, what was expected, what was found."""
+    parts = []
+    for e in error.errors(include_url=False):
+        where = ".".join(str(part) for part in e["loc"]) or "the whole"
+        found = "" if e["type"] in ("missing", "extra_forbidden") else f", found {e['input']!r:.80}"
+        parts.append(f"{where}: {e['msg'][0].lower()}{e['msg'][1:]}{found}")
+    return "; ".join(parts)

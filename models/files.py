@@ -1,0 +1,78 @@
+"""Writing that either happens whole or not at all, whatever interrupts it."""
+
+import ctypes
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put `data` at `path`: written beside it, flushed to the disk, renamed over it.
+
+    Raises: OSError: if it cannot be written; what was at `path` is then as it was.
+    """
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write_through(file.fileno(), data)
+        os.chmod(beside, 0o644)  # noqa: PTH101  mkstemp makes files that only their owner reads
+        os.replace(beside, path)  # noqa: PTH105
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make `folder` hold exactly `files`: written beside it, flushed to the disk, exchanged with it.
+
+    Raises: OSError: if it cannot be written; what was at `folder` is then as it was.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  a link to the folder stays a link
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for name, data in files.items():
+            with (beside / name).open("wb") as file:
+                _write_through(file.fileno(), data)
+        beside.chmod(0o755)
+        _sync_folder(beside)
+        _swap(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    _sync_folder(folder.parent)
+
+
+def _write_through(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put `new` at `target`; what was there, if anything, is then at `new`."""
+    if not target.exists():
+        new.rename(target)
+        return
+    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if exchange and not exchange(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(target), RENAME_EXCHANGE):
+        return
+    # Where the system cannot exchange two folders (macOS, some network drives) there is an instant without one.
+    aside = new.with_name(new.name + ".old")
+    target.rename(aside)
+    new.rename(target)
+    aside.rename(new)

@@ -1,0 +1,25 @@
+"""The kinds of autoencoder: a new one is one file and one line here."""
+
+from pydantic import ValidationError
+
+from models.autoencoder import Autoencoder
+from models.config import ModelConfig, explain
+from models.errors import CheckpointError
+from models.vae import VAE
+
+KINDS: dict[str, type[Autoencoder]] = {
+    "vae": VAE,
+}
+
+
+def build(config: ModelConfig) -> Autoencoder:
+    """The untrained model that a configuration describes.
+
+    Raises: CheckpointError: if the kind is unknown, or its architecture does not fit the kind.
+    """
+    if config.kind not in KINDS:
+        raise CheckpointError(f"kind: expected one of {', '.join(sorted(KINDS))}, found {config.kind!r}")
+    try:
+        return KINDS[config.kind].from_config(config)
+    except ValidationError as error:
+        raise CheckpointError(f"architecture of kind {config.kind!r}: {explain(error)}") from error

@@ -1,0 +1,75 @@
+"""p(x|z): how the decoder's output is read as a distribution over images."""
+
+import math
+from typing import Annotated, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+
+class BernoulliSpec(BaseModel):
+    """Every pixel is a coin whose logit the decoder gives."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["bernoulli"] = "bernoulli"
+
+
+class GaussianSpec(BaseModel):
+    """Every pixel, scaled to [-1, 1], is Gaussian around the decoder's tanh, with one stated scale."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["gaussian"] = "gaussian"
+    sigma: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+
+
+LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="kind")]
+
+
+class Likelihood(Protocol):
+    """What an autoencoder needs of p(x|z); `output` is the decoder's last layer, (..., D)."""
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        """log p(x|z) of x (..., D) in [0, 1], summed over pixels: (...) in nats."""
+
+    def mean(self, output: Tensor) -> Tensor:
+        """E[x|z] as an image: (..., D) in [0, 1]."""
+
+
+class Bernoulli:
+    """Pixels in {0, 1} (or in [0, 1], read as the expectation over binarizations); the output is a logit.
+
+    Source: Kingma & Welling 2014, appendix C.1.
+    """
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        # x·logit - log(1 + exp(logit)): finite for every finite logit, and so is its gradient x - sigmoid(logit).
+        agreement: Tensor = torch.linalg.vecdot(x, output)
+        return agreement - F.softplus(output).sum(-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return output.sigmoid()
+
+
+class Gaussian:
+    """Pixels scaled to [-1, 1], Gaussian around tanh(output) with a fixed sigma.
+
+    The density is that of the scaled pixels; for pixels in [0, 1] add log 2 a pixel.
+    Source: Kingma & Welling 2014, appendix C.2, with sigma held fixed.
+    """
+
+    def __init__(self, sigma: float) -> None:
+        self.sigma = sigma
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        residual = ((2 * x - 1) - output.tanh()) / self.sigma
+        return (-0.5 * residual.square() - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return (output.tanh() + 1) / 2
+
+
+def make_likelihood(spec: BernoulliSpec | GaussianSpec) -> Likelihood:
+    """The likelihood that a configuration names."""
+    return Gaussian(spec.sigma) if isinstance(spec, GaussianSpec) else Bernoulli()

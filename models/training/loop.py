@@ -1,0 +1,252 @@
+"""The training loop: maximise the ELBO, keep the best weights, survive being interrupted."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from models.checkpoint import save_checkpoint
+from models.data import Digits
+from models.errors import RecipeError, TrainingError
+from models.kinds import build
+from models.training.recipe import DataRecipe, Recipe
+from models.training.reporting import EpochReport, MetricsFiles, Reporter
+from models.training.schedules import kl_weight, learning_rate
+from models.training.state import Progress, load_state, read_progress, save_state
+from models.vae import VAE
+
+CHECKPOINT_FOLDER = "checkpoint"
+VALIDATION_BATCH = 1000
+
+
+def train(
+    recipe: Recipe,
+    digits: Digits,
+    out: Path,
+    *,
+    resume: bool = False,
+    threads: int | None = None,
+    provenance: dict[str, Any] | None = None,
+    reporter: Reporter | None = None,
+) -> Progress:
+    """Train `recipe` on `digits` and leave the best weights in `out/checkpoint`.
+
+    After every epoch `out` holds a checkpoint that can be served, `metrics.jsonl`, TensorBoard's files and the state
+    that `resume` goes on from; the result is the same, to the bit, however often the run was interrupted.
+
+    Args:
+        digits: the training digits; `recipe.data.validation` of them, the last, are held out.
+        threads: how many torch uses; None takes torch's default. A resumed run keeps the count it began with.
+        provenance: what the model card should say besides (the commit, say).
+    Returns: where the run ended.
+    Raises: RecipeError: if the recipe does not fit the data. TrainingError: if `out` holds a run and `resume` is not
+        set, or holds another one; if the loss is not finite; if something cannot be written. The last checkpoint is
+        intact in each case.
+    """
+    try:
+        progress = _begin(recipe, digits, out, resume, threads or torch.get_num_threads())
+        return _Run(recipe, digits, out, progress, provenance or {}, reporter or Reporter()).finish()
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write {error.filename or out}: {error.strerror or error}; what was saved before is intact, "
+            "make room and start again with --resume"
+        ) from error
+
+
+def _begin(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int) -> Progress:
+    kept = len(digits.images) - recipe.data.validation
+    if kept < recipe.training.batch_size:
+        raise RecipeError(
+            f"training.batch_size: expected at most the {max(kept, 0)} digits left for training "
+            f"({len(digits.images)} less {recipe.data.validation} for validation), found {recipe.training.batch_size}"
+        )
+    sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
+    out.mkdir(parents=True, exist_ok=True)
+    found = read_progress(out)
+    if found is None:
+        return Progress(recipe=recipe, data_sha256=sha256, threads=threads)
+    if not resume:
+        raise TrainingError(
+            f"{out} holds a run already, at epoch {found.epoch} of {found.recipe.training.epochs}: "
+            "go on with --resume, or name another folder"
+        )
+    if found.recipe != recipe:
+        raise TrainingError(
+            f"{out}: expected the recipe that the run began with, found another ({_differences(found.recipe, recipe)})"
+        )
+    if found.data_sha256 != sha256:
+        raise TrainingError(
+            f"{out}: expected the images the run began with, sha256 {found.data_sha256}, found {sha256}"
+        )
+    return found
+
+
+def _differences(old: Recipe, new: Recipe) -> str:
+    def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        if not isinstance(value, dict):
+            yield prefix, value
+            return
+        for key, item in value.items():
+            yield from flat(item, f"{prefix}.{key}".lstrip("."))
+
+    before, after = dict(flat(old.model_dump())), dict(flat(new.model_dump()))
+    keys = sorted(key for key in before | after if before.get(key) != after.get(key))
+    return "; ".join(f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}" for key in keys)
+
+
+class _Run:
+    def __init__(
+        self,
+        recipe: Recipe,
+        digits: Digits,
+        out: Path,
+        progress: Progress,
+        provenance: dict[str, Any],
+        reporter: Reporter,
+    ) -> None:
+        self.recipe, self.out, self.progress, self.reporter = recipe, out, progress, reporter
+        torch.set_num_threads(progress.threads)
+        images = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255  # (N, D)
+        kept = len(images) - recipe.data.validation
+        self.images, self.held_out = images[:kept], images[kept:]
+        self.batches = kept // recipe.training.batch_size  # an epoch's last, smaller batch waits for another shuffle
+        self.provenance = provenance | {
+            "recipe": recipe.model_dump(mode="json"),
+            "images": kept,
+            "validation_images": len(self.held_out),
+            "images_sha256": progress.data_sha256,
+            "torch": str(torch.__version__),
+        }
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)  # the initial weights
+            model = build(recipe.model)
+        if not isinstance(model, VAE):
+            raise RecipeError(f"model.kind: expected one that is trained by the ELBO, found {recipe.model.kind!r}")
+        self.model = model
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.training.learning_rate, fused=True)
+        decay = recipe.training.average_decay
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        assert isinstance(self.average.module, VAE)  # noqa: S101  for the type checker
+        self.averaged = self.average.module  # the weights that are validated and kept
+        self.modules = {"model": self.model, "average": self.average}
+        if progress.epoch:
+            load_state(out, self.modules, self.optimizer)
+
+    def finish(self) -> Progress:
+        """Run the epochs that are left."""
+        progress, epochs = self.progress, self.recipe.training.epochs
+        self.reporter.start(epochs, progress.epoch, self.batches * self.recipe.training.batch_size)
+        try:
+            with MetricsFiles(self.out, progress.epoch) as files:
+                while progress.epoch < epochs and not progress.stopped_early:
+                    report = self._epoch()
+                    files.write(report)
+                    save_state(self.out, progress, self.modules, self.optimizer)
+                    self.reporter.epoch(report)
+        finally:
+            self.reporter.stop()
+        return progress
+
+    def _epoch(self) -> EpochReport:
+        progress, training = self.progress, self.recipe.training
+        began = time.perf_counter()
+        generator = _generator(self.recipe.seed, progress.epoch + 1)
+        order = torch.randperm(len(self.images), generator=generator)[: self.batches * training.batch_size]
+        total_log_likelihood = total_kl = 0.0
+        for indices in order.split(training.batch_size):
+            x = _observe(self.images[indices], self.recipe.data, generator)
+            log_likelihood, kl = self._step(x, generator)
+            total_log_likelihood += log_likelihood
+            total_kl += kl
+            self.reporter.batch(len(indices), log_likelihood, kl)
+        images_per_s = len(order) / (time.perf_counter() - began)
+        progress.epoch += 1
+        held_out = self._validate()
+        self._keep(held_out)
+        return EpochReport(
+            epoch=progress.epoch,
+            step=progress.step,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            kl_weight=kl_weight(progress.step - 1, training),
+            log_likelihood=total_log_likelihood / self.batches,
+            kl=total_kl / self.batches,
+            validation_log_likelihood=held_out[0] if held_out else None,
+            validation_kl=held_out[1] if held_out else None,
+            images_per_s=images_per_s,
+            best_epoch=progress.best_epoch,
+        )
+
+    def _step(self, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
+        """One step up the ELBO; the batch's two terms, in nats an image."""
+        training, progress = self.recipe.training, self.progress
+        epsilon = torch.randn(len(x), self.model.latents, generator=generator)
+        terms = self.model.elbo_terms(x, epsilon)
+        log_likelihood, kl = terms.log_likelihood.mean(), terms.kl.sum(-1).mean()
+        loss = kl_weight(progress.step, training) * kl - log_likelihood
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {progress.step + 1} (epoch {progress.epoch + 1}): "
+                "try a lower training.learning_rate or a longer training.warmup_steps; "
+                "what was saved before is intact"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        progress.step += 1
+        return log_likelihood.item(), kl.item()
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float, float] | None:
+        """The ELBO's two terms over the held-out digits, with the same noise every epoch."""
+        if not len(self.held_out):
+            return None
+        generator = _generator(self.recipe.seed, 0)
+        log_likelihood = kl = 0.0
+        for batch in self.held_out.split(VALIDATION_BATCH):
+            x = _observe(batch, self.recipe.data, generator)
+            terms = self.averaged.elbo_terms(x, torch.randn(len(x), self.model.latents, generator=generator))
+            log_likelihood += terms.log_likelihood.sum().item()
+            kl += terms.kl.sum().item()
+        return log_likelihood / len(self.held_out), kl / len(self.held_out)
+
+    def _keep(self, held_out: tuple[float, float] | None) -> None:
+        """Save the weights as the checkpoint if they are the best so far, and stop if they have not been for long."""
+        progress, patience = self.progress, self.recipe.training.patience
+        negative_elbo = held_out[1] - held_out[0] if held_out else None
+        best = progress.best_negative_elbo
+        if negative_elbo is None or best is None or negative_elbo < best:
+            progress.best_epoch, progress.best_negative_elbo = progress.epoch, negative_elbo
+            save_checkpoint(
+                self.out / CHECKPOINT_FOLDER,
+                self.recipe.name,
+                self.recipe.model,
+                self.averaged.state_dict(),
+                self.provenance | {"epochs": progress.epoch, "steps": progress.step},
+                {} if negative_elbo is None else {"validation_negative_elbo_nats": negative_elbo},
+            )
+        elif patience and progress.epoch - progress.best_epoch >= patience:
+            progress.stopped_early = True
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    """The noise of one epoch (0: of validation), from nothing but the recipe's seed and the epoch's number."""
+    return torch.Generator().manual_seed(
+        int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1)
+    )
+
+
+def _observe(images: Tensor, recipe: DataRecipe, generator: torch.Generator) -> Tensor:
+    """What the model is shown: the images (N, D), or one binarization of them."""
+    if not recipe.binarize:
+        return images
+    return (torch.rand(images.shape, generator=generator) < images).float()

@@ -1,0 +1,76 @@
+"""Recipes: a TOML file that says, with a seed, everything a training run depends on but the data."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from models.config import ModelConfig, Name, Strict, explain
+from models.errors import CheckpointError, RecipeError
+from models.kinds import build
+from models.likelihoods import BernoulliSpec
+
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class DataRecipe(Strict):
+    """What is done with the training digits before a model sees them."""
+
+    validation: NonNegativeInt = 5000  # the last so many are held out; 0: none, and the last weights are kept
+    binarize: bool = True  # every pixel drawn anew, as a coin of its brightness, each time it is used
+
+
+class OptimizationRecipe(Strict):
+    """How the ELBO is maximised: Adam, its learning rate over the steps, the weight of the KL over the steps."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFinite
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: NonNegativeInt = 0  # the learning rate rises from 0
+    kl_warmup_steps: NonNegativeInt = 0  # the KL's weight rises from 0 to 1
+    average_decay: Fraction = 0.0  # of the exponential moving average of the weights; 0: the weights themselves
+    patience: NonNegativeInt = 0  # stop after so many epochs without a better validation; 0: never
+
+
+class Recipe(Strict):
+    """The whole recipe. The same recipe, data, thread count and machine give the same weights to the bit."""
+
+    name: Name
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    model: ModelConfig
+    data: DataRecipe = DataRecipe()
+    training: OptimizationRecipe
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.data.binarize and not isinstance(self.model.likelihood, BernoulliSpec):
+            raise ValueError(
+                "data.binarize is for a Bernoulli likelihood: set it to false, or the likelihood to bernoulli"
+            )
+        if self.training.patience and not self.data.validation:
+            raise ValueError("training.patience needs held-out digits: set data.validation above 0, or patience to 0")
+        return self
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises: RecipeError: if the file cannot be read, is not TOML, or asks for what cannot be done; it names the key.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: expected a recipe in TOML: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error
+    try:
+        recipe = Recipe.model_validate(document)
+        build(recipe.model)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {explain(error)}") from error
+    except CheckpointError as error:
+        raise RecipeError(f"{path}: model: {error}") from error
+    return recipe

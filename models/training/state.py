@@ -1,0 +1,78 @@
+"""The state of a run between two epochs: with it, a run that was interrupted ends as one that was not.
+
+One safetensors file: the tensors of the model, of the averaged model and of Adam, and a line of JSON for the rest.
+Randomness needs no state: every epoch draws from a generator seeded by the recipe's seed and the epoch's number.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from models.errors import TrainingError
+from models.files import write_atomically
+from models.training.recipe import Recipe
+
+STATE_FILE = "state.safetensors"
+ADAM_TENSORS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class Progress(BaseModel):
+    """Where a run is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: Recipe
+    data_sha256: str
+    threads: int  # sums are split by thread: another count rounds otherwise
+    epoch: int = 0  # epochs done
+    step: int = 0  # optimizer steps done
+    best_epoch: int = 0
+    best_negative_elbo: float | None = None  # of the held-out digits, in nats an image
+    stopped_early: bool = False
+
+
+def save_state(folder: Path, progress: Progress, modules: Mapping[str, nn.Module], optimizer: torch.optim.Adam) -> None:
+    """Write the state atomically. Raises: OSError."""
+    tensors = {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
+    tensors |= _adam_tensors(optimizer)
+    tensors = {key: tensor.detach().contiguous().clone() for key, tensor in tensors.items()}
+    write_atomically(folder / STATE_FILE, save_tensors(tensors, {"progress": progress.model_dump_json()}))
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """Where the run in `folder` is; None if it has not finished an epoch. Raises: TrainingError: if unreadable."""
+    path = folder / STATE_FILE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress.model_validate_json((file.metadata() or {}).get("progress", ""))
+    except (SafetensorError, ValidationError, OSError) as error:
+        raise TrainingError(f"{path}: expected the state of a training run: {str(error).splitlines()[0]}") from error
+
+
+def load_state(folder: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Adam) -> None:
+    """Put the saved tensors back into the modules and the optimizer. Raises: TrainingError: if they do not fit."""
+    path = folder / STATE_FILE
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        for name, module in modules.items():
+            module.load_state_dict(
+                {key.removeprefix(f"{name}/"): t for key, t in tensors.items() if key.startswith(f"{name}/")}
+            )
+        parameters = optimizer.param_groups[0]["params"]
+        state = {i: {key: tensors[f"adam/{i}/{key}"] for key in ADAM_TENSORS} for i in range(len(parameters))}
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise TrainingError(f"{path}: expected the tensors of this recipe: {str(error).splitlines()[0]}") from error
+
+
+def _adam_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"adam/{i}/{key}": tensors[key] for i, tensors in state.items() for key in ADAM_TENSORS}
