@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from app.images import Picture, fit_image, read_image
+from models.data import load_mnist
+from tests.images.pages import CLOSE, EXACT, drawn
+
+NEAREST = Image.Resampling.NEAREST
+
+
+@pytest.fixture(scope="module")
+def digits(mnist):
+    return load_mnist(mnist, "test").images
+
+
+def picture(levels):
+    """(H, W) float in [0, 1], as a colour picture would come, so that it is never taken as it is."""
+    return Picture(np.asarray(levels, np.float32), grey=False)
+
+
+def squared_errors(page, digits):
+    fitted = [fit_image(read_image(page(digit, np.random.default_rng(i)))) for i, digit in enumerate(digits)]
+    return np.mean((np.stack(fitted) - digits / 255) ** 2, axis=(1, 2))
+
+
+def test_real_digits_cropped_and_centred_again_stay_where_they_are(digits):
+    same = [np.array_equal(fit_image(picture(digit / np.float32(255))), digit / np.float32(255)) for digit in digits]
+    assert np.mean(same) >= 0.999
+
+
+@pytest.mark.parametrize("page", EXACT, ids=lambda page: page.__name__)
+def test_a_digit_enlarged_by_whole_pixels_comes_back(page, digits):
+    errors = squared_errors(page, digits[:60])
+    assert np.percentile(errors, 95) < 1e-9
+
+
+@pytest.mark.parametrize("page", CLOSE, ids=lambda page: page.__name__)
+def test_a_digit_blurred_or_photographed_comes_back_nearly(page, digits):
+    # Two random digits are 0.1 apart, and a digit and itself shifted by one pixel 0.03.
+    errors = squared_errors(page, digits[:60])
+    assert np.median(errors) < 0.003
+
+
+def test_as_it_is_only_when_grey_and_of_the_size():
+    levels = np.random.default_rng(0).random((28, 28), np.float32)
+    assert fit_image(Picture(levels)) is levels
+    assert np.array_equal(fit_image(Picture(levels), polarity="light-on-dark"), levels)
+    assert np.array_equal(fit_image(Picture(levels), polarity="dark-on-light"), 1 - levels)
+    assert not np.array_equal(fit_image(Picture(levels, grey=False)), levels)
+    assert not np.array_equal(fit_image(Picture(levels), fit="digit"), levels)
+    assert np.array_equal(fit_image(Picture(np.pad(levels, 2)), size=32), np.pad(levels, 2))
+
+
+@given(arrays(np.float32, (28, 28), elements=st.floats(0, 1, width=32)))
+def test_a_dark_picture_used_as_it_is_is_not_inverted_by_auto(levels):
+    assert np.array_equal(fit_image(Picture(levels)), levels)
+
+
+def test_stretch_takes_the_whole_picture(digits):
+    page = 1 - np.asarray(Image.fromarray(digits[0]).resize((84, 56), NEAREST)) / 255
+    fitted = fit_image(picture(page), fit="stretch")
+    assert fitted == pytest.approx(digits[0] / 255, abs=1e-6)
+    as_told = fit_image(picture(page), fit="stretch", polarity="light-on-dark")
+    assert as_told == pytest.approx(1 - digits[0] / 255, abs=1e-6)
+
+
+def test_a_stated_polarity_overrules_the_border():
+    # A stroke cropped so tightly that most of the border is ink.
+    page = np.ones((20, 8), np.float32)
+    page[8:12, 3:] = 0
+    dark, light = (fit_image(picture(page), polarity=name) for name in ("dark-on-light", "light-on-dark"))
+    spans = [np.count_nonzero(fitted.max(axis=0) > 0.5) for fitted in (dark, light)]
+    assert spans[0] > 16 and spans[1] == 8  # a stroke across, or the rest of the page, taller than wide
+    assert light == pytest.approx(fit_image(picture(1 - page), polarity="dark-on-light"), abs=1e-5)
+
+
+@given(st.integers(0, 999), st.tuples(*[st.integers(0, 40)] * 4), st.sampled_from([0.0, 0.1, 0.25]), st.booleans())
+def test_more_paper_around_a_digit_changes_nothing(digits, index, margins, paper, dark):
+    page = paper + (1 - paper) * np.pad(digits[index].repeat(3, 0).repeat(3, 1), 9) / 255
+    top, bottom, left, right = margins
+    wider = np.pad(page, ((top, bottom), (left, right)), constant_values=paper)
+    one, other = (fit_image(picture(1 - p if dark else p)) for p in (page, wider))
+    assert np.abs(one - other).max() < 1e-3
+
+
+@given(st.integers(0, 999), st.integers(1, 12), st.sampled_from([0.0, 0.1, 0.25]))
+def test_a_negative_gives_the_same_digit(digits, index, scale, paper):
+    page = paper + (1 - paper) * digits[index].repeat(scale, 0).repeat(scale, 1) / 255
+    # Ink of 0.97 and more counts as full, and grey paper tells the two apart in how nearly full a digit's 0.99 is.
+    assert np.abs(fit_image(picture(page)) - fit_image(picture(1 - page))).max() < 0.03
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (1, 1000), (300, 200), (3000, 10)])
+@pytest.mark.parametrize("level", [0, 0.3, 1])
+def test_a_blank_page_gives_zeros(shape, level):
+    assert not fit_image(picture(np.full(shape, level))).any()
+
+
+def test_a_blank_photograph_gives_zeros():
+    noise = np.random.default_rng(0).normal(0.8, 0.02, (400, 300))
+    assert not fit_image(picture(noise)).any()
+
+
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.floats(0, 1, width=32)),
+    st.sampled_from(["digit", "stretch", None]),
+    st.sampled_from(["auto", "light-on-dark", "dark-on-light"]),
+)
+def test_any_picture_gives_an_input(pixels, fit, polarity):
+    fitted = fit_image(Picture(pixels), fit, polarity)
+    assert fitted.shape == (28, 28) and fitted.dtype == np.float32
+    assert fitted.min() >= 0 and fitted.max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1000), (1000, 1), (2, 900), (5000, 40)])
+def test_long_strokes_span_the_box(shape):
+    page = np.pad(np.ones(shape), 30)
+    fitted = fit_image(picture(page))
+    assert fitted.max() == pytest.approx(1)
+    assert max(np.count_nonzero(fitted.any(axis=axis)) for axis in (0, 1)) in range(19, 23)
+
+
+def test_a_thin_pen_is_as_bright_as_a_thick_one():
+    page = np.ones((600, 600))
+    page[100:500, 299:301] = 0
+    assert fit_image(picture(page)).max() == pytest.approx(1)
+
+
+def test_a_tiny_digit_is_enlarged(digits):
+    small = np.asarray(Image.fromarray(digits[0]).resize((14, 14), Image.Resampling.BOX)) / 255
+    fitted = fit_image(picture(np.pad(small, 10)))
+    assert np.mean((fitted - digits[0] / 255) ** 2) < 0.03
+
+
+def test_a_page_beyond_the_working_size_loses_little(digits):
+    page = 1 - np.pad(drawn(digits[0], np.random.default_rng(0), scale=20), 900)
+    assert np.mean((fit_image(picture(page)) - digits[0] / 255) ** 2) < 0.005
+
+
+def test_other_sizes(digits):
+    fitted = fit_image(picture(np.pad(digits[0].repeat(4, 0).repeat(4, 1) / 255, 8)), size=56, box=40)
+    assert fitted.shape == (56, 56)
+    assert np.count_nonzero(fitted.any(axis=1)) == 40

@@ -1,0 +1,245 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from app.images import ImageError, ImageTooLargeError, fit_image, read_image
+from tests.images.pages import file
+
+RAMP = np.arange(28 * 28, dtype=np.uint16).reshape(28, 28)
+LEVELS = (RAMP % 256).astype(np.uint8)
+UNIT = LEVELS.astype(np.float32) / np.float32(255)
+
+
+@given(arrays(np.uint8, (28, 28)))
+def test_an_8_bit_png_comes_back_to_the_bit(levels):
+    picture = read_image(file(Image.fromarray(levels)))
+    assert picture.grey and picture.pixels.dtype == np.float32
+    assert np.array_equal(fit_image(picture), levels.astype(np.float32) / np.float32(255))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "PA"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "BMP", "GIF"])
+def test_grey_is_told_by_content_in_every_lossless_format(mode, kind):
+    if (mode, kind) in {("PA", "PNG"), ("LA", "BMP"), ("PA", "BMP"), ("PA", "TIFF"), ("PA", "GIF"), ("RGBA", "GIF")}:
+        pytest.skip("the format has no such mode")
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    picture = read_image(file(Image.fromarray(LEVELS).convert(mode), kind, **options))
+    assert picture.grey
+    assert np.array_equal(picture.pixels, UNIT)
+
+
+def test_colour_is_not_grey():
+    assert not read_image(file(Image.new("RGB", (28, 28), (255, 0, 0)))).grey
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_are_kept(kind):
+    deep = (RAMP * 83).astype(np.uint16)
+    assert np.array_equal(read_image(file(Image.fromarray(deep), kind)).pixels, (deep / 65535).astype(np.float32))
+
+
+def test_16_bit_tiff_of_either_byte_order():
+    # Pillow writes little-endian: turn a file's order by hand.
+    entries = [(256, 3, 2), (257, 3, 1), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 98), (278, 3, 1), (279, 4, 4)]
+    for order, mark in ((">", b"MM"), ("<", b"II")):
+        table = b"".join(
+            struct.pack(order + "HHI", tag, kind, 1) + struct.pack(order + ("H2x" if kind == 3 else "I"), value)
+            for tag, kind, value in entries
+        )
+        head = mark + struct.pack(order + "HI", 42, 8)
+        body = head + struct.pack(order + "H", 8) + table + bytes(4)
+        tiff = body.ljust(98 + 16, b"\0")[: 98 + 16]
+        offset = len(body)
+        tiff = body.replace(struct.pack(order + "I", 98), struct.pack(order + "I", offset)) + struct.pack(
+            order + "HH", 1000, 65535
+        )
+        assert read_image(tiff).pixels.tolist() == [[pytest.approx(1000 / 65535), 1.0]]
+
+
+@pytest.mark.parametrize(("white", "values"), [(1, [0, 0.25, 1]), (255, [0, 51, 255]), (65535, [0, 300, 65535])])
+def test_real_numbers_are_read_by_the_least_usual_white(white, values):
+    image = Image.fromarray(np.array([values], np.float32))
+    assert read_image(file(image, "TIFF")).pixels[0] == pytest.approx(np.array(values) / white)
+
+
+def test_nan_is_an_error():
+    with pytest.raises(ImageError, match="NaN"):
+        read_image(file(Image.fromarray(np.array([[np.nan, 1]], np.float32)), "TIFF"))
+
+
+def test_one_bit_cmyk_and_lab():
+    half = Image.fromarray(np.where(LEVELS > 127, 255, 0).astype(np.uint8))
+    assert np.array_equal(read_image(file(half.convert("1"))).pixels, np.asarray(half) / 255)
+    assert np.abs(read_image(file(Image.fromarray(LEVELS).convert("CMYK"), "TIFF")).pixels - UNIT).max() < 0.01
+    assert read_image(file(Image.new("LAB", (3, 2), (255, 128, 128)), "TIFF")).pixels == pytest.approx(1, abs=0.02)
+
+
+def test_an_inverted_cmyk_jpeg_is_not_a_negative():
+    ink = Image.new("L", (32, 32), 255)
+    none = Image.new("L", (32, 32), 0)
+    black = read_image(file(Image.merge("CMYK", (none, none, none, ink)), "JPEG")).pixels
+    white = read_image(file(Image.merge("CMYK", (none, none, none, none)), "JPEG")).pixels
+    assert black.max() < 0.02 and white.min() > 0.98
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_a_picture_is_turned_upright(orientation, kind):
+    upright = np.zeros((24, 40), np.uint8)
+    upright[:8, :16] = 255
+    upright[16:, :8] = 128
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].T,
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = file(Image.fromarray(np.ascontiguousarray(stored)).convert("RGB"), kind, exif=exif.tobytes())
+    pixels = read_image(data).pixels
+    assert pixels.shape == upright.shape
+    assert np.abs(pixels - upright / 255).mean() < 0.02
+
+
+def test_a_transparent_drawing_lies_on_the_paper_that_contrasts():
+    alpha = np.zeros((20, 20), np.uint8)
+    alpha[5:15, 8:12] = 255
+    for ink, paper in ((0, 1.0), (60, 1.0), (255, 0.0), (180, 0.0)):
+        levels = np.dstack([np.full_like(alpha, ink)] * 3 + [alpha])
+        picture = read_image(file(Image.fromarray(levels)))
+        assert not picture.grey
+        assert picture.pixels[0, 0] == paper and picture.pixels[10, 10] == pytest.approx(ink / 255, abs=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P", "I;16"])
+def test_a_transparent_colour_counts_as_transparent(mode):
+    levels = np.zeros((20, 20), np.uint8)
+    levels[5:15, 8:12] = 255
+    image = Image.fromarray(levels.astype(np.uint16) * 257 if mode == "I;16" else levels)
+    image = image if mode == "I;16" else image.convert(mode)
+    key = {"RGB": (0, 0, 0), "P": 0}.get(mode, 0)
+    picture = read_image(file(image, transparency=key))
+    assert not picture.grey
+    assert np.array_equal(picture.pixels, levels / 255)  # light strokes: black paper
+
+
+def test_round_corners_take_the_colour_of_the_paper():
+    levels = np.full((40, 40), 250, np.uint8)
+    levels[10:30, 18:22] = 10
+    alpha = np.full_like(levels, 255)
+    alpha[:4, :4] = 0
+    pixels = read_image(file(Image.merge("LA", (Image.fromarray(levels), Image.fromarray(alpha))))).pixels
+    assert pixels[0, 0] == pytest.approx(250 / 255, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_the_first_frame_of_several(kind):
+    first, second = Image.new("L", (28, 28), 40).convert("RGB"), Image.new("L", (28, 28), 200).convert("RGB")
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = file(first, kind, save_all=True, append_images=[second], **options)
+    assert np.array_equal(read_image(data).pixels, np.full((28, 28), np.float32(40) / np.float32(255)))
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def header_only(kind, width, height):
+    if kind == "PNG":
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    if kind == "GIF":
+        return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + b"," + struct.pack("<4HB", 0, 0, width, height, 0)
+    if kind == "BMP":
+        return b"BM" + bytes(12) + struct.pack("<Iii", 40, width, -height)
+    if kind == "JPEG":
+        return b"\xff\xd8\xff\xc0\x00\x0b\x08" + struct.pack(">HH", height, width) + b"\x01\x01\x11\x00"
+    if kind == "WEBP":
+        sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        return b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + sides
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, side) for tag, side in ((256, width), (257, height)))
+    return b"II*\0\x08\0\0\0\x02\0" + entries + bytes(4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("side", [1001, 10_000, 16_000])
+def test_too_many_pixels_are_refused_on_the_header(kind, side):
+    with pytest.raises(ImageTooLargeError, match=rf"max_pixels = 1000000, found {side} x {side} = {side * side}"):
+        read_image(header_only(kind, side, side), max_pixels=1_000_000)
+
+
+def test_the_limit_itself_is_allowed():
+    assert read_image(file(Image.new("L", (20, 10))), max_pixels=200).pixels.shape == (10, 20)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_a_truncated_file_says_so(kind):
+    whole = file(Image.fromarray(LEVELS).resize((120, 120)), kind)
+    for length in (20, len(whole) // 2, len(whole) * 9 // 10):
+        with pytest.raises(ImageError, match=f"{kind} file, found it (cut short or )?damaged"):
+            read_image(whole[:length])
+
+
+def test_a_flipped_bit_in_a_png_is_found():
+    data = bytearray(file(Image.fromarray(LEVELS)))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(ImageError, match="wrong checksum"):
+        read_image(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF", b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"P5 1 1 255 0"]
+)
+def test_other_files_are_refused(data):
+    with pytest.raises(ImageError, match="expected a PNG, JPEG, WebP, BMP, GIF or TIFF file, found"):
+        read_image(data)
+
+
+def test_damaged_metadata_does_not_matter():
+    exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x01\x02\x03" * 20
+    whole = file(Image.fromarray(LEVELS), "JPEG", exif=exif)
+    assert read_image(whole).pixels.shape == (28, 28)
+    png = file(Image.fromarray(LEVELS))
+    broken = chunk(b"acTL", bytes(8)) + chunk(b"iCCP", b"not a profile") + chunk(b"zTXt", b"\xff" * 30)
+    assert np.array_equal(read_image(png[:33] + broken + png[33:]).pixels, UNIT)
+
+
+SEEDS = [
+    file(Image.fromarray(LEVELS).convert(mode), kind, **options)
+    for kind, mode, options in [
+        ("PNG", "L", {}),
+        ("PNG", "P", {"transparency": b"\0\x80"}),
+        ("JPEG", "RGB", {"exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"}),
+        ("JPEG", "CMYK", {}),
+        ("WEBP", "RGBA", {}),
+        ("BMP", "RGB", {}),
+        ("GIF", "P", {}),
+        ("TIFF", "L", {"compression": "tiff_lzw", "description": "digit"}),
+    ]
+]
+
+
+@given(st.binary(max_size=200) | st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255))))
+def test_any_bytes_are_a_picture_or_an_image_error(data, changes):
+    damaged = bytearray(data)
+    for place, value in changes:
+        if damaged:
+            damaged[place % len(damaged)] = value
+    try:
+        fitted = fit_image(read_image(bytes(damaged), max_pixels=100_000))
+    except ImageError as error:
+        assert "\n" not in str(error)
+        assert not isinstance(error.__cause__, Warning)  # here a warning is an exception; elsewhere it would leak
+    else:
+        assert fitted.shape == (28, 28) and fitted.dtype == np.float32
+        assert fitted.min() >= 0 and fitted.max() <= 1  # which NaN is not
