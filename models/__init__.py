@@ -1,9 +1,5 @@
-"""Autoencoders: networks, objectives, checkpoints, data, training and evaluation. Knows nothing of HTTP."""
+"""Autoencoders: networks, objectives, checkpoints, data, training and evaluation. Knows nothing of HTTP.
 
-from models.autoencoder import Autoencoder, Posterior
-from models.checkpoint import Checkpoint, load_checkpoint
-from models.errors import ReparamError
-from models.kinds import build
-from models.vae import VAE
-
-__all__ = ["VAE", "Autoencoder", "Checkpoint", "Posterior", "ReparamError", "build", "load_checkpoint"]
+Nothing is imported here, so that what needs no torch (`models.errors`, say) does not wait for it:
+`from models.checkpoint import load_checkpoint`, `from models.vae import VAE`, and so on.
+"""

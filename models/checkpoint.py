@@ -4,6 +4,7 @@ Loading is strict and never runs what it reads: there is no pickle here.
 """
 
 import hashlib
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: expected sha256 {config.weights.sha256}, found {found}")
     try:
         tensors = load_tensors(data)
-    except (SafetensorError, struct.error, ValueError) as error:
+    except (SafetensorError, struct.error, ValueError, KeyError) as error:  # KeyError: a type that torch lacks
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
     try:
         with torch.device("meta"):  # shapes without memory: the file's own tensors become the weights
@@ -70,15 +71,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def read_config(folder: Path) -> CheckpointConfig:
     """Only `config.json`, checked. Raises: CheckpointError."""
     path = folder / CONFIG_FILE
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where a parent may not be read
         raise CheckpointError(
-            f"{folder}: expected a checkpoint folder, found {'a file' if folder.exists() else 'nothing'}"
+            f"{folder}: expected a checkpoint folder, found {'a file' if os.path.exists(folder) else 'nothing'}"  # noqa: PTH110
         )
     try:
         document = orjson.loads(_read(path))
     except orjson.JSONDecodeError as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
-    version = document.get("format_version") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(document).__name__}")
+    version = document.get("format_version")
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path}: format_version: expected {FORMAT_VERSION}, found {version!r}")
     try:

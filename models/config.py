@@ -1,9 +1,9 @@
 """What a checkpoint's `config.json` says."""
 
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from models.likelihoods import LikelihoodSpec
 
@@ -57,6 +57,16 @@ class CheckpointConfig(Strict):
     weights: Weights
     training: dict[str, Any] = {}  # where it comes from: recipe, data, commit, versions
     metrics: dict[str, Any] = {}  # what `reparam evaluate` measured
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        channels, rows, columns = self.model.input_shape
+        if channels != 1 or rows != columns or self.preprocessing.box > rows:
+            raise ValueError(
+                f"preprocessing: expected one channel and a square of at least {self.preprocessing.box} pixels a side, "
+                f"found input_shape {list(self.model.input_shape)}"
+            )
+        return self
 
 
 def explain(error: ValidationError) -> str:

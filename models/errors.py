@@ -7,9 +7,17 @@ A message is one line for the person at the other end: it names the thing, what 
 class ReparamError(Exception):
     """The base of the project's errors: expected, explained in one line, safe to show to a caller."""
 
+    def __str__(self) -> str:
+        # One line also where it quotes what was found: a key of a file may hold anything.
+        return " ".join(super().__str__().splitlines())
 
-class ShapeError(ReparamError, ValueError):
-    """An array does not have the shape, type or range that a model takes."""
+
+class InputError(ReparamError, ValueError):
+    """What was passed in does not have the shape, type or range that is taken."""
+
+
+class ShapeError(InputError):
+    """An array does not have the shape that is taken."""
 
 
 class CheckpointError(ReparamError):

@@ -1,6 +1,7 @@
 """Writing that either happens whole or not at all, whatever interrupts it."""
 
 import ctypes
+import errno
 import os
 import shutil
 import tempfile
@@ -33,19 +34,30 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Raises: OSError: if it cannot be written; what was at `folder` is then as it was.
     """
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100  a link to the folder stays a link
+    folder = folder.resolve()  # a link to the folder stays a link
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         for name, data in files.items():
             with (beside / name).open("wb") as file:
                 _write_through(file.fileno(), data)
+            (beside / name).chmod(0o644)
         beside.chmod(0o755)
         _sync_folder(beside)
         _swap(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     _sync_folder(folder.parent)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a killed process left beside `path`, which nothing else may be writing now. Raises: OSError."""
+    for beside in path.parent.iterdir():
+        # Eight characters are what tempfile appends; `.old` below is not among them.
+        if beside.name.startswith(f".{path.name}.") and len(beside.name) == len(path.name) + 10:
+            shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
 
 
 def _write_through(descriptor: int, data: bytes) -> None:
@@ -74,5 +86,9 @@ def _swap(new: Path, target: Path) -> None:
     # Where the system cannot exchange two folders (macOS, some network drives) there is an instant without one.
     aside = new.with_name(new.name + ".old")
     target.rename(aside)
-    new.rename(target)
+    try:
+        new.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
     aside.rename(new)

@@ -23,3 +23,6 @@ def build(config: ModelConfig) -> Autoencoder:
         return KINDS[config.kind].from_config(config)
     except ValidationError as error:
         raise CheckpointError(f"architecture of kind {config.kind!r}: {explain(error)}") from error
+    except (RuntimeError, TypeError) as error:  # torch's, for sizes beyond its integers or beyond memory
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"architecture of kind {config.kind!r}: cannot be built: {reason}") from error

@@ -51,7 +51,7 @@ class VAE(Autoencoder):
         likelihood: Likelihood,
     ) -> None:
         super().__init__()
-        self.latents = latents
+        self.pixels, self.latents = pixels, latents
         self.likelihood = likelihood
         self.encoder = MLP((pixels, *encoder, 2 * latents))
         self.decoder = MLP((latents, *decoder, pixels))

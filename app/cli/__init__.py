@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from app.cli.data import data
+from app.cli.files import decode, encode, sample
+from app.cli.serve import serve
 from app.cli.training import evaluate, train
 from models.errors import ReparamError
 
@@ -15,9 +17,13 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+cli.command(epilog="Example: PORT=9000 is --port 9000: reparam serve --port 9000")(serve)
 cli.command(epilog="Example: reparam train models/recipes/mnist-mlp.toml --data data/mnist --out runs/mnist-mlp")(train)
 cli.command(epilog="Example: reparam evaluate runs/mnist-mlp/checkpoint --data data/mnist")(evaluate)
 cli.add_typer(data)
+cli.command(epilog="Example: reparam encode digit.png --out latents.json")(encode)
+cli.command(epilog="Example: reparam decode latents.json --out digit.png")(decode)
+cli.command(epilog="Example: reparam sample --count 16 --seed 7 --out digits.png")(sample)
 
 
 def _version(wanted: bool) -> None:

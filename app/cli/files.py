@@ -1,3 +1,167 @@
-def encode(): ...
-def decode(): ...
-def sample(): ...
+"""`reparam encode`, `decode` and `sample`: the service's calls, on files and offline, through the same engine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.images import Fit, ImageError, Polarity, contact_sheet, fit_image, read_image
+from models.errors import InputError, ReparamError
+
+if TYPE_CHECKING:
+    from app.engine import Array, Model
+
+MODEL = Annotated[str, typer.Option(metavar="NAME|DIR", help="A shipped checkpoint, or a folder (with a /).")]
+OUT = Annotated[Path, typer.Option(metavar="FILE", help="Where the answer goes; the ending says in what form.")]
+COLUMNS = Annotated[int | None, typer.Option(min=1, help="Of the contact sheet; left out, about square.")]
+SCALE = Annotated[int, typer.Option(min=1, max=16, help="How many pixels wide a pixel of the PNG is.")]
+
+
+def encode(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    out: OUT = Path("latents.json"),
+    model: MODEL = "mnist-mlp",
+    fit: Annotated[Fit | None, typer.Option(help="How a picture becomes the input; left out, what fits it.")] = None,
+    polarity: Annotated[Polarity, typer.Option(help="What the strokes are.")] = "auto",
+) -> None:
+    """Encode images to the means and variances of their codes: FILE ends in .json, .npz or .safetensors."""
+    import numpy as np
+
+    from app.settings import Settings
+
+    _check_ending(out, ".json", ".npz", ".safetensors")
+    served = _load(model)
+    inputs = []
+    for path in images:
+        try:
+            picture = read_image(_read(path), Settings.model_fields["max_image_pixels"].default)
+        except ImageError as error:
+            raise InputError(f"{path}: {error}") from error
+        inputs.append(fit_image(picture, fit, polarity, served.image_shape[0], served.box))
+    mean, variance = served.encode(np.stack(inputs))
+    arrays = {"mean": mean} | ({} if variance is None else {"variance": variance})
+    _write_numbers(out, served.name, arrays)
+    typer.echo(f"{out}: the codes of {len(images)} image{'s' if len(images) > 1 else ''}")
+
+
+def decode(
+    latents: Annotated[
+        Path, typer.Argument(metavar="LATENTS", help="What `reparam encode` wrote, or .npy with (N, Z) numbers.")
+    ],
+    out: OUT = Path("decoded.png"),
+    model: MODEL = "mnist-mlp",
+    columns: COLUMNS = None,
+    scale: SCALE = 1,
+) -> None:
+    """Decode latent vectors to images: FILE ends in .png (several become a contact sheet) or .npy."""
+    _check_ending(out, ".png", ".npy")
+    served = _load(model)
+    images = served.decode(_read_latents(latents))
+    _write_images(out, images, columns, scale)
+    typer.echo(f"{out}: {len(images)} image{'s' if len(images) > 1 else ''}")
+
+
+def sample(
+    out: OUT = Path("samples.png"),
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many images.")] = 16,
+    seed: Annotated[int | None, typer.Option(min=0, help="The noise; left out, a new one is drawn, and told.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, max=10, help="Scales the noise.")] = 1.0,
+    model: MODEL = "mnist-mlp",
+    columns: COLUMNS = None,
+    scale: SCALE = 1,
+) -> None:
+    """Sample new digits from standard Gaussian noise: FILE ends in .png (a contact sheet) or .npy."""
+    _check_ending(out, ".png", ".npy")
+    drawn = _load(model).sample(count, seed, temperature)
+    _write_images(out, drawn.images, columns, scale)
+    typer.echo(f"{out}: {count} image{'s' if count > 1 else ''}, seed {drawn.seed}")
+
+
+def _load(name: str) -> "Model":
+    from app.engine import Engine
+    from app.settings import Settings
+
+    return Engine.load(Settings(models=(name,)).checkpoint_folders()).model()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected a file: {error.strerror}") from error
+
+
+def _read_latents(path: Path) -> "Array":
+    """(N, Z) float32 from the forms that `encode` writes, and .npy."""
+    import io
+    import json
+    import zipfile
+
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    _check_ending(path, ".json", ".npz", ".safetensors", ".npy")
+    data = _read(path)
+    try:
+        if path.suffix == ".json":
+            document = json.loads(data)
+            found: Any = document["mean"] if "mean" in document else document["latents"]
+        elif path.suffix == ".safetensors":
+            found = load(data)["mean"]
+        else:
+            file = np.load(io.BytesIO(data), allow_pickle=False)
+            found = file if path.suffix == ".npy" else file["mean"]
+        latents = np.asarray(found, dtype=np.float32)
+    except (ValueError, TypeError, KeyError, EOFError, SafetensorError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: expected latent vectors (mean or latents, N lists of Z numbers): {reason}"
+        ) from error
+    if not np.isfinite(latents).all():
+        raise InputError(f"{path}: expected finite numbers, found NaN or infinity")
+    return latents
+
+
+def _write_numbers(path: Path, model: str, arrays: dict[str, "Array"]) -> None:
+    import io
+
+    import numpy as np
+    import orjson
+    from safetensors.numpy import save
+
+    if path.suffix == ".json":
+        _write(path, orjson.dumps({"model": model} | arrays, option=orjson.OPT_SERIALIZE_NUMPY))
+    elif path.suffix == ".safetensors":
+        _write(path, save(arrays, {"model": model}))
+    else:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        _write(path, buffer.getvalue())
+
+
+def _write_images(path: Path, images: "Array", columns: int | None, scale: int) -> None:
+    import io
+
+    import numpy as np
+
+    if path.suffix == ".png":
+        _write(path, contact_sheet(images, columns, scale))
+    else:
+        buffer = io.BytesIO()
+        np.save(buffer, images, allow_pickle=False)
+        _write(path, buffer.getvalue())
+
+
+def _write(path: Path, data: bytes) -> None:
+    from models.files import write_atomically
+
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise ReparamError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _check_ending(path: Path, *endings: str) -> None:
+    if path.suffix not in endings:
+        raise InputError(f"{path}: expected a name ending in {', '.join(endings)}, found {path.suffix or 'no ending'}")

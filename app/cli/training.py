@@ -25,6 +25,7 @@ def train(
     """
     from app.cli.training_bar import TrainingBar
     from models.data import load_mnist
+    from models.errors import RecipeError
     from models.training import load_recipe
     from models.training import train as run
 
@@ -36,7 +37,15 @@ def train(
         "commit": _commit(),
     }
     bar = TrainingBar()
-    end = run(plan, digits, out, resume=resume, threads=threads, provenance=provenance, reporter=bar)
+    try:
+        end = run(plan, digits, out, resume=resume, threads=threads, provenance=provenance, reporter=bar)
+    except RecipeError as error:
+        raise RecipeError(f"{recipe}: {error}") from error
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: go on with --resume; {out} is as after the last whole epoch", err=True)
+        raise typer.Exit(130) from None
+    if not bar.epochs_seen:
+        typer.echo(f"{out}: this run was finished before; nothing was changed", err=True)
     best = "" if end.best_negative_elbo is None else f", validation -ELBO {end.best_negative_elbo:.2f} nats"
     early = f", stopped early after epoch {end.epoch}" if end.stopped_early else ""
     typer.echo(f"{out / 'checkpoint'}: the weights of epoch {end.best_epoch}{best}{early}")
@@ -46,22 +55,23 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's folder.")],
     data: DATA = Path("data/mnist"),
     samples: Annotated[int, typer.Option(min=1, help="Importance samples an image, K.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the binarization and of the samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the binarization and of the samples.")] = 0,
     update: Annotated[
         bool, typer.Option("--update", help="Write the figures into the checkpoint and its card.")
     ] = False,
 ) -> None:
     """Measure a model on the test digits, and print the figures as JSON."""
     import json
+    import math
 
     from rich.console import Console
     from rich.progress import track
 
-    from models import VAE, load_checkpoint
-    from models.checkpoint import update_metrics
+    from models.checkpoint import load_checkpoint, update_metrics
     from models.data import load_mnist
     from models.errors import CheckpointError
     from models.evaluation import evaluate as measure
+    from models.vae import VAE
 
     model = load_checkpoint(checkpoint).model
     if not isinstance(model, VAE):
@@ -75,9 +85,14 @@ def evaluate(
 
     figures = measure(model, digits, samples=samples, seed=seed, progress=advance)
     next(bar, None)  # closes the bar
-    if update:
-        update_metrics(checkpoint, figures)
+    if odd := [f"{key} {value}" for key, value in figures.items() if not math.isfinite(value)]:
+        raise CheckpointError(f"{checkpoint}: expected finite figures, found {', '.join(odd)}")
     typer.echo(json.dumps(figures, indent=2))
+    if update:
+        try:
+            update_metrics(checkpoint, figures)
+        except OSError as error:
+            raise CheckpointError(f"{checkpoint}: cannot be written, and is as it was: {error.strerror}") from error
 
 
 def _commit() -> str | None:

@@ -16,6 +16,7 @@ class TrainingBar(Reporter):
     """The ELBO's two terms, the throughput and the time left."""
 
     def __init__(self) -> None:
+        self.epochs_seen = 0
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -46,6 +47,7 @@ class TrainingBar(Reporter):
             self._bar.update(self._task, completed=self._seen, refresh=self._console.is_terminal, **self._fields())
 
     def epoch(self, report: EpochReport) -> None:
+        self.epochs_seen += 1
         held_out = report.validation_negative_elbo
         self._console.print(
             f"epoch {report.epoch}/{self._epochs}  -ELBO {report.negative_elbo:.2f} nats"
@@ -57,7 +59,8 @@ class TrainingBar(Reporter):
         )
 
     def stop(self) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:  # else it would print an empty line
+            self._bar.stop()
 
     def _fields(self) -> dict[str, Any]:
         elapsed = time.monotonic() - self._began

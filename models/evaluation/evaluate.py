@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from models.data import Digits
+from models.errors import ShapeError
 from models.evaluation.likelihood import importance_sampled_log_likelihood
+from models.likelihoods import Bernoulli
 from models.vae import VAE
 
 BATCH = 1000  # images, for what is cheap
@@ -23,17 +25,21 @@ def evaluate(
     seed: int = 0,
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float | int]:
-    """Measure a VAE on every one of `digits`, stochastically binarized once, by `seed`.
+    """Measure a VAE on every one of `digits`; for a Bernoulli likelihood stochastically binarized, once, by `seed`.
 
     Args:
         samples: K, the importance samples an image of the NLL.
         progress: told how many images have had their NLL measured since it was last called.
     Returns: likelihoods and divergences in nats an image; the squared error a pixel of decoding the posterior mean of
         the grey digit, pixels in [0, 1]; the number of active units.
+    Raises: ShapeError: if the model takes images of another size.
     """
     generator = torch.Generator().manual_seed(seed)
     grey = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255
-    x = (torch.rand(grey.shape, generator=generator) < grey).float()
+    if grey.shape[1] != model.pixels:
+        raise ShapeError(f"expected images of {model.pixels} pixels, which the model takes, found {grey.shape[1]}")
+    binarize = isinstance(model.likelihood, Bernoulli)
+    x = (torch.rand(grey.shape, generator=generator) < grey).float() if binarize else grey
     log_likelihood = kl = squared_error = nll = 0.0
     means: list[Tensor] = []
     for batch, grey_batch in zip(x.split(BATCH), grey.split(BATCH), strict=True):
@@ -53,7 +59,7 @@ def evaluate(
         "test_kl_nats": kl / n,
         "test_nll_nats": nll / n,
         "nll_samples": samples,
-        "active_units": int((torch.cat(means).var(0) > ACTIVE).sum()),
+        "active_units": int((torch.cat(means).var(0, correction=0) > ACTIVE).sum()),
         "reconstruction_mse": squared_error / n,
         "evaluation_seed": seed,
     }

@@ -15,11 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from models.checkpoint import save_checkpoint
 from models.data import Digits
 from models.errors import RecipeError, TrainingError
+from models.files import remove_unfinished
 from models.kinds import build
 from models.training.recipe import DataRecipe, Recipe
-from models.training.reporting import EpochReport, MetricsFiles, Reporter
+from models.training.reporting import METRICS_FILE, EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate
-from models.training.state import Progress, load_state, read_progress, save_state
+from models.training.state import STATE_FILE, Progress, load_state, read_progress, save_state
 from models.vae import VAE
 
 CHECKPOINT_FOLDER = "checkpoint"
@@ -66,6 +67,11 @@ def _begin(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int
         raise RecipeError(
             f"training.batch_size: expected at most the {max(kept, 0)} digits left for training "
             f"({len(digits.images)} less {recipe.data.validation} for validation), found {recipe.training.batch_size}"
+        )
+    if recipe.model.input_shape != (1, *digits.images.shape[1:]):
+        raise RecipeError(
+            f"model.input_shape: expected the digits' {[1, *digits.images.shape[1:]]}, "
+            f"found {list(recipe.model.input_shape)}"
         )
     sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
     out.mkdir(parents=True, exist_ok=True)
@@ -122,6 +128,7 @@ class _Run:
             "images": kept,
             "validation_images": len(self.held_out),
             "images_sha256": progress.data_sha256,
+            "threads": progress.threads,
             "torch": str(torch.__version__),
         }
         with torch.random.fork_rng():
@@ -142,6 +149,10 @@ class _Run:
     def finish(self) -> Progress:
         """Run the epochs that are left."""
         progress, epochs = self.progress, self.recipe.training.epochs
+        if progress.epoch >= epochs or progress.stopped_early:
+            return progress
+        for name in (CHECKPOINT_FOLDER, STATE_FILE, METRICS_FILE):
+            remove_unfinished(self.out / name)
         self.reporter.start(epochs, progress.epoch, self.batches * self.recipe.training.batch_size)
         try:
             with MetricsFiles(self.out, progress.epoch) as files:
@@ -169,6 +180,10 @@ class _Run:
         images_per_s = len(order) / (time.perf_counter() - began)
         progress.epoch += 1
         held_out = self._validate()
+        # The loss told of each step but the last; here is what that one did.
+        tensors = self.averaged.state_dict().values()
+        if not (all(tensor.isfinite().all() for tensor in tensors) and math.isfinite(sum(held_out or ()))):
+            raise _not_finite("the weights or the validation loss are", progress.step, progress.epoch)
         self._keep(held_out)
         return EpochReport(
             epoch=progress.epoch,
@@ -191,11 +206,7 @@ class _Run:
         log_likelihood, kl = terms.log_likelihood.mean(), terms.kl.sum(-1).mean()
         loss = kl_weight(progress.step, training) * kl - log_likelihood
         if not math.isfinite(loss.item()):
-            raise TrainingError(
-                f"the loss is {loss.item()} at step {progress.step + 1} (epoch {progress.epoch + 1}): "
-                "try a lower training.learning_rate or a longer training.warmup_steps; "
-                "what was saved before is intact"
-            )
+            raise _not_finite(f"the loss is {loss.item()},", progress.step + 1, progress.epoch + 1)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
         self.optimizer.zero_grad()
@@ -236,6 +247,13 @@ class _Run:
             )
         elif patience and progress.epoch - progress.best_epoch >= patience:
             progress.stopped_early = True
+
+
+def _not_finite(what: str, step: int, epoch: int) -> TrainingError:
+    return TrainingError(
+        f"{what} not finite at step {step} (epoch {epoch}): try a lower training.learning_rate or a longer "
+        "training.warmup_steps; what was saved before is intact"
+    )
 
 
 def _generator(seed: int, epoch: int) -> torch.Generator:

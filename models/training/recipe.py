@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from models.config import ModelConfig, Name, Strict, explain
@@ -64,11 +65,12 @@ def load_recipe(path: Path) -> Recipe:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: expected a recipe in TOML: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
     try:
         recipe = Recipe.model_validate(document)
-        build(recipe.model)
+        with torch.device("meta"):  # only to see that it fits: no memory, and no draw from torch's own generator
+            build(recipe.model)
     except ValidationError as error:
         raise RecipeError(f"{path}: {explain(error)}") from error
     except CheckpointError as error:

@@ -8,6 +8,11 @@ from typing import Self
 
 import orjson
 
+from models.files import write_atomically
+from models.training.event_file import EventFile
+
+METRICS_FILE = "metrics.jsonl"
+
 
 @dataclass(frozen=True)
 class EpochReport:
@@ -56,12 +61,11 @@ class MetricsFiles:
     """`metrics.jsonl`, a line an epoch, and TensorBoard's event files; both go on where a resumed run goes on."""
 
     def __init__(self, folder: Path, done: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # seconds to import, and only training needs it
-
-        self._path = folder / "metrics.jsonl"
+        self._path = folder / METRICS_FILE
+        # A run that was killed may have written a line, or half of one, for an epoch that it did not save.
         lines = self._path.read_bytes().splitlines(keepends=True)[:done] if done else []
-        self._path.write_bytes(b"".join(lines))
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1 if done else None)
+        write_atomically(self._path, b"".join(lines))
+        self._board = EventFile(folder / "tensorboard", first_step=done + 1)
 
     def write(self, report: EpochReport) -> None:
         """Raises: OSError: if it cannot be written."""
@@ -72,10 +76,8 @@ class MetricsFiles:
             file.write(orjson.dumps(figures, option=orjson.OPT_APPEND_NEWLINE))
             file.flush()
             os.fsync(file.fileno())
-        for key, value in figures.items():
-            if key != "epoch" and value is not None:
-                self._board.add_scalar(key, value, report.epoch)
-        self._board.flush()
+        scalars = {key: value for key, value in figures.items() if key != "epoch" and value is not None}
+        self._board.add_scalars(report.epoch, scalars)
 
     def __enter__(self) -> Self:
         return self
@@ -83,8 +85,4 @@ class MetricsFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            self._board.close()
-        except OSError:
-            if error is None:  # else that one is the news: both come from the same full disk
-                raise
+        self._board.__exit__(kind, error, traceback)

@@ -4,6 +4,7 @@ One safetensors file: the tensors of the model, of the averaged model and of Ada
 Randomness needs no state: every epoch draws from a generator seeded by the recipe's seed and the epoch's number.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def save_state(folder: Path, progress: Progress, modules: Mapping[str, nn.Module
     tensors = {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
     tensors |= _adam_tensors(optimizer)
     tensors = {key: tensor.detach().contiguous().clone() for key, tensor in tensors.items()}
-    write_atomically(folder / STATE_FILE, save_tensors(tensors, {"progress": progress.model_dump_json()}))
+    metadata = {"progress": progress.model_dump_json(), "sha256": _digest(tensors)}
+    write_atomically(folder / STATE_FILE, save_tensors(tensors, metadata))
 
 
 def read_progress(folder: Path) -> Progress | None:
@@ -62,6 +64,9 @@ def load_state(folder: Path, modules: Mapping[str, nn.Module], optimizer: torch.
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            expected, found = (file.metadata() or {}).get("sha256"), _digest(tensors)
+        if found != expected:
+            raise TrainingError(f"{path}: expected tensors of sha256 {expected}, found {found}")
         for name, module in modules.items():
             module.load_state_dict(
                 {key.removeprefix(f"{name}/"): t for key, t in tensors.items() if key.startswith(f"{name}/")}
@@ -71,6 +76,14 @@ def load_state(folder: Path, modules: Mapping[str, nn.Module], optimizer: torch.
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise TrainingError(f"{path}: expected the tensors of this recipe: {str(error).splitlines()[0]}") from error
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """The sha256 of all tensors' bytes, in the order of their names."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(tensors[key].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _adam_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:

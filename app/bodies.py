@@ -1,0 +1,215 @@
+"""From a request's body to arrays: what a call takes, in any of the forms that it may come in."""
+
+import base64
+import binascii
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+from fastapi import Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.engine import Array, Model
+from app.errors import BodyTooLargeError, LimitError, MalformedError, MediaTypeError
+from app.images import Fit, ImageError, Polarity, fit_image, read_image
+from app.settings import Settings
+from app.state import ModelDep, SettingsDep
+from models.errors import ShapeError
+
+JSON, MULTIPART = "application/json", "multipart/form-data"
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
+
+
+def media_type(request: Request) -> str:
+    """The body's type without its parameters, in lower case; empty if the request states none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_json(request: Request, settings: SettingsDep) -> bytes:
+    """The body of a call that takes JSON alone. Raises: MediaTypeError; BodyTooLargeError."""
+    if media_type(request) != JSON:
+        raise _unsupported(request, JSON)
+    return await _read(request, settings)
+
+
+JsonDep = Annotated[bytes, Depends(read_json)]
+
+
+async def read_images(
+    request: Request,
+    settings: SettingsDep,
+    model: ModelDep,
+    fit: Annotated[
+        Fit | None,
+        Query(
+            description="How a picture becomes the model's input: `digit` crops to the ink, scales it and centres it "
+            "by mass, as MNIST was made; `stretch` resizes the whole. Left out, a grey picture that has the model's "
+            "size is used as it is, and any other is fitted as a `digit`."
+        ),
+    ] = None,
+    polarity: Annotated[
+        Polarity, Query(description="What the strokes are; `auto` looks, and the model sees light on dark.")
+    ] = "auto",
+) -> Array:
+    """The images of a request, ready for the model: (N, H, W) float32 in [0, 1].
+
+    Raises: MediaTypeError; BodyTooLargeError; MalformedError; LimitError; ImageError; ShapeError.
+    """
+    kind = media_type(request)
+    if kind == MULTIPART:
+        files = await _read_form(request, settings)
+    elif kind in IMAGE_TYPES:
+        files = [await _read(request, settings)]
+    elif kind == JSON:
+        document = _load_object(await _read(request, settings))
+        if document.keys() == {"pixels"}:
+            return _pixels(document["pixels"], model, settings)
+        if document.keys() != {"images"}:
+            raise MalformedError(f"body: expected either images or pixels, found {_keys(document)}")
+        files = _decode_files(document["images"])
+    else:
+        raise _unsupported(request, MULTIPART, *IMAGE_TYPES, JSON)
+    _check_count("images", len(files), "max_images", settings.max_images)
+    return await run_in_threadpool(_fit_all, files, model, settings, fit, polarity)
+
+
+ImagesDep = Annotated[Array, Depends(read_images)]
+
+
+async def read_latents(settings: SettingsDep, body: JsonDep) -> Array:
+    """The latent vectors of a request: (N, Z) float32, finite. Raises: as `read_json`; MalformedError; LimitError."""
+    document = _load_object(body)
+    if document.keys() != {"latents"}:
+        raise MalformedError(f"body: expected latents, found {_keys(document)}")
+    latents = _numbers("latents", document["latents"])
+    if latents.ndim != 2:
+        raise ShapeError(f"latents: expected a list of lists of numbers, found shape {latents.shape}")
+    _check_count("latents", len(latents), "max_latents", settings.max_latents)
+    return latents
+
+
+LatentsDep = Annotated[Array, Depends(read_latents)]
+
+
+async def _chunks(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives, and no more of it than the limit."""
+    limit, size = settings.max_body_bytes, 0
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > limit:
+        raise _too_large(limit, f"a Content-Length of {stated}")
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit, "more")
+        yield chunk
+
+
+def _too_large(limit: int, found: str) -> BodyTooLargeError:
+    return BodyTooLargeError(
+        f"body: expected at most {limit} bytes (max_body_bytes, set by REPARAM_MAX_BODY_BYTES), found {found}"
+    )
+
+
+async def _read(request: Request, settings: Settings) -> bytes:
+    return b"".join([chunk async for chunk in _chunks(request, settings)])
+
+
+async def _read_form(request: Request, settings: Settings) -> list[bytes]:
+    """The files of the field `images`."""
+    most = settings.max_body_bytes  # the body's limit bounds the parts too: each costs bytes
+    parser = MultiPartParser(request.headers, _chunks(request, settings), max_files=most, max_fields=most)
+    parser.spool_max_size = most  # in memory: the file system may be read-only
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise MalformedError(f"body: not multipart/form-data: {error.message}") from error
+    except KeyError as error:
+        raise MalformedError("body: expected a boundary in the Content-Type multipart/form-data, found none") from error
+    try:
+        if form.keys() != {"images"}:
+            found = ", ".join(sorted(form.keys())) or "none"
+            raise MalformedError(f"body: expected a form with the field images alone, found {found}")
+        parts = form.getlist("images")
+        if not all(isinstance(part, UploadFile) for part in parts):
+            raise MalformedError("images: expected files (with curl: -F images=@digit.png), found text")
+        return [await part.read() for part in parts if isinstance(part, UploadFile)]
+    finally:
+        await form.close()
+
+
+def _load_object(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(f"body: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise MalformedError(f"body: expected a JSON object, found {type(document).__name__}")
+    return document
+
+
+def _keys(document: dict[str, Any]) -> str:
+    return ", ".join(sorted(document))[:200] or "an empty object"
+
+
+def _decode_files(values: object) -> list[bytes]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise MalformedError("images: expected a list of strings, each the base64 of an image file")
+    try:
+        return [base64.b64decode(value, validate=True) for value in values]
+    except (binascii.Error, ValueError) as error:
+        raise MalformedError(f"images: not base64: {error}") from error
+
+
+def _numbers(name: str, values: object) -> Array:
+    """Nested lists of finite numbers as float32."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise MalformedError(f"{name}: expected lists of one length each, found lengths that differ") from error
+    if array.dtype.kind not in "iuf":
+        raise MalformedError(f"{name}: expected lists of numbers, found something else among them")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise MalformedError(f"{name}: expected numbers within float32's range, found larger ones")
+    return array
+
+
+def _pixels(values: object, model: Model, settings: Settings) -> Array:
+    pixels = _numbers("pixels", values)
+    rows, columns = model.image_shape
+    if pixels.shape[1:] not in ((rows, columns), (rows * columns,)):
+        raise ShapeError(
+            f"pixels: expected a list of images of {rows * columns} numbers, or {rows}x{columns}, found {pixels.shape}"
+        )
+    _check_count("pixels", len(pixels), "max_images", settings.max_images)
+    if pixels.min() < 0 or pixels.max() > 1:
+        raise MalformedError(f"pixels: expected numbers in 0..1, found {pixels.min():g} to {pixels.max():g}")
+    return pixels.reshape(-1, rows, columns)
+
+
+def _check_count(what: str, found: int, limit: str, value: int) -> None:
+    if not found:
+        raise MalformedError(f"{what}: expected at least one, found none")
+    if found > value:
+        raise LimitError(what, limit, value, found)
+
+
+def _fit_all(files: list[bytes], model: Model, settings: Settings, fit: Fit | None, polarity: Polarity) -> Array:
+    return np.stack([_fit(file, i, model, settings, fit, polarity) for i, file in enumerate(files)])
+
+
+def _fit(file: bytes, i: int, model: Model, settings: Settings, fit: Fit | None, polarity: Polarity) -> Array:
+    try:
+        picture = read_image(file, settings.max_image_pixels)
+    except ImageError as error:
+        raise type(error)(f"images[{i}]: {error}") from error
+    return fit_image(picture, fit, polarity, model.image_shape[0], model.box)
+
+
+def _unsupported(request: Request, *expected: str) -> MediaTypeError:
+    found = request.headers.get("content-type") or "no Content-Type"
+    return MediaTypeError(f"body: expected {', '.join(expected)}, found {found}")

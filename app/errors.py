@@ -1,0 +1,127 @@
+"""The one table from what can go wrong to what the caller is told: problem details (RFC 9457)."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import NamedTuple
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.engine import ModelNotFoundError
+from app.images import ImageError, ImageTooLargeError
+from models.errors import InputError, NotGenerativeError, ReparamError
+
+PROBLEM_JSON = "application/problem+json"
+
+logger = logging.getLogger(__name__)
+
+
+class BodyTooLargeError(ReparamError):
+    """A request's body is over the limit."""
+
+
+class LimitError(ReparamError):
+    """A request asks for more than a limit allows."""
+
+    def __init__(self, what: str, limit: str, value: int, found: int) -> None:
+        super().__init__(f"{what}: expected at most {value} ({limit}, set by REPARAM_{limit.upper()}), found {found}")
+
+
+class MediaTypeError(ReparamError):
+    """A request's body is of a type that the call does not take."""
+
+
+class NotAcceptableError(ReparamError):
+    """A request accepts none of the types that the call can answer with."""
+
+
+class MalformedError(ReparamError):
+    """A request's body or parameter is not what it says it is, or not what the call takes."""
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its status, its name in the `type` member, and its title."""
+
+    status: int
+    name: str
+    title: str
+
+
+# The first line whose class the error is an instance of.
+PROBLEMS: dict[type[ReparamError], Kind] = {
+    ModelNotFoundError: Kind(404, "model-not-found", "No such model"),
+    NotAcceptableError: Kind(406, "not-acceptable", "No acceptable answer"),
+    NotGenerativeError: Kind(409, "not-generative", "This model does not generate"),
+    BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
+    ImageTooLargeError: Kind(413, "image-too-large", "The image has too many pixels"),
+    MediaTypeError: Kind(415, "unsupported-media-type", "Unsupported media type"),
+    ImageError: Kind(422, "unreadable-image", "The image cannot be read"),
+    LimitError: Kind(422, "limit-exceeded", "The request is over a limit"),
+    MalformedError: Kind(422, "malformed-request", "The request is malformed"),
+    InputError: Kind(422, "invalid-input", "The input is not what the model takes"),
+}
+
+
+def problem(request: Request, status: int, name: str, title: str, detail: str) -> Response:
+    """The answer for a problem."""
+    body = {
+        "type": f"urn:reparam:problem:{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request.state.request_id,
+    }
+    # The header is set here too: an unexpected error is answered outside of the middleware that sets it elsewhere.
+    headers = {"X-Request-ID": request.state.request_id}
+    return Response(orjson.dumps(body), status, headers, media_type=PROBLEM_JSON)
+
+
+async def _expected(request: Request, error: Exception) -> Response:
+    for kind, (status, name, title) in PROBLEMS.items():
+        if isinstance(error, kind):
+            return problem(request, status, name, title, str(error))
+    return await _unexpected(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  for the type checker
+    parts = []
+    for e in error.errors():
+        where = ".".join(str(part) for part in e["loc"])
+        found = "" if e["type"] == "missing" else f", found {e['input']!r:.80}"
+        parts.append(f"{where}: {e['msg'][0].lower()}{e['msg'][1:]}{found}")
+    return problem(request, 422, "invalid-parameter", "A parameter is invalid", "; ".join(parts))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  for the type checker
+    phrase = HTTPStatus(error.status_code).phrase
+    details = {
+        404: f"there is nothing at {request.url.path}; /docs lists what there is",
+        405: f"{request.method} is not for {request.url.path}",
+    }
+    detail = details.get(error.status_code, str(error.detail))
+    answer = problem(request, error.status_code, phrase.lower().replace(" ", "-"), phrase, detail)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    logger.error("unexpected error, request %s", request.state.request_id, exc_info=error)
+    detail = "an unexpected error; the log has it under this request_id"
+    return problem(request, 500, "internal-server-error", "Internal Server Error", detail)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every way to fail with a problem."""
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        ReparamError: _expected,
+        RequestValidationError: _invalid,
+        HTTPException: _http,
+        Exception: _unexpected,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,51 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
+
+from app.engine import Engine
+from app.errors import add_error_handlers
+from app.middleware import PlainStartError, RequestId
+from app.openapi import DESCRIPTION, describe
+from app.routes import router
+from app.settings import Settings
+from app.state import State
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service. Its models are loaded when it starts, not here: a bad checkpoint fails the start.
+
+    Args:
+        settings: left out, they are read from the environment.
+    """
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        engine = Engine.load(settings.checkpoint_folders(), settings.default_model, settings.threads)
+        app.openapi = partial(describe, app, engine.model())  # type: ignore[method-assign]
+        yield {"settings": settings, "engine": engine}
+
+    app = FastAPIOffline(
+        title="Reparam",
+        version=version("reparam"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True, "docExpansion": "list"},
+    )
+    app.include_router(router)
+    app.add_api_route("/", _to_docs, include_in_schema=False)
+    add_error_handlers(app)
+    app.add_middleware(RequestId)
+    app.add_middleware(PlainStartError)
+    return app
+
+
+async def _to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")

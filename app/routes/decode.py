@@ -1,0 +1,18 @@
+"""`POST /v1/decode`: latent vectors to images."""
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.answers import ImageFormDep
+from app.bodies import LatentsDep
+from app.schemas import ImagesAnswer
+from app.state import ModelDep
+
+router = APIRouter(tags=["images and latents"])
+
+
+@router.post("/v1/decode", response_model=ImagesAnswer, operation_id="decode")
+async def decode(model: ModelDep, form: ImageFormDep, latents: LatentsDep) -> Response:
+    """The mean image that each latent vector stands for."""
+    images = await run_in_threadpool(model.decode, latents)
+    return await run_in_threadpool(form.answer, model.name, images)

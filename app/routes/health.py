@@ -1,0 +1,21 @@
+"""Probes: is the process alive, and can it answer."""
+
+from fastapi import APIRouter, Response
+
+from app.answers import json_answer
+from app.schemas import Alive, Ready
+from app.state import EngineDep
+
+router = APIRouter(tags=["probes"])
+
+
+@router.get("/healthz", response_model=Alive, operation_id="healthz")
+async def healthz() -> Response:
+    """The process is alive."""
+    return json_answer({"status": "alive"})
+
+
+@router.get("/readyz", response_model=Ready, operation_id="readyz")
+async def readyz(engine: EngineDep) -> Response:
+    """Every model is loaded, checked and warmed."""
+    return json_answer({"status": "ready", "models": list(engine.models)})

@@ -1,0 +1,39 @@
+"""What the lifespan builds once and every request can reach."""
+
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Query, Request
+
+from app.engine import Engine, Model
+from app.settings import Settings
+
+
+class State(TypedDict):
+    """The lifespan's state."""
+
+    settings: Settings
+    engine: Engine
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.state.settings
+    return settings
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.state.engine
+    return engine
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+EngineDep = Annotated[Engine, Depends(_engine)]
+
+
+def _model(
+    engine: EngineDep,
+    model: Annotated[str | None, Query(description="The model's name; left out, the default model.")] = None,
+) -> Model:
+    return engine.model(model)
+
+
+ModelDep = Annotated[Model, Depends(_model)]

@@ -1,0 +1,99 @@
+"""`reparam encode`, `decode` and `sample`: the service's answers, on files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import ROOT
+
+SEVEN = ROOT / "app" / "web" / "seven.png"
+
+
+def reparam(*arguments: object, cwd: Path, status: int = 0) -> str:
+    """What a command prints: on stdout if it should succeed, else its one line on stderr."""
+    command = [Path(sys.executable).parent / "reparam", *map(str, arguments)]
+    end = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert end.returncode == status, end.stderr
+    if status:
+        assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1, end.stderr
+    return end.stderr if status else end.stdout
+
+
+def test_the_files_hold_what_the_service_answers(tmp_path: Path) -> None:
+    reparam("encode", SEVEN, SEVEN, "--out", "codes.json", cwd=tmp_path)
+    reparam("decode", "codes.json", "--out", "again.png", cwd=tmp_path)
+    told = reparam("sample", "--count", 16, "--seed", 7, "--out", "digits.png", cwd=tmp_path)
+    assert told == "digits.png: 16 images, seed 7\n"
+    with TestClient(create_app(Settings())) as client:
+        files = [("images", SEVEN.read_bytes())] * 2
+        codes = client.post("/v1/encode", files=files).json()
+        assert json.loads((tmp_path / "codes.json").read_text()) == codes
+        again = client.post("/v1/decode", json={"latents": codes["mean"]})
+        assert (tmp_path / "again.png").read_bytes() == again.content
+        assert (tmp_path / "digits.png").read_bytes() == client.get("/v1/sample?count=16&seed=7").content
+
+
+def test_every_form_of_numbers_decodes_alike(tmp_path: Path) -> None:
+    for form in ("json", "npz", "safetensors"):
+        reparam("encode", SEVEN, "--out", f"codes.{form}", cwd=tmp_path)
+        reparam("decode", f"codes.{form}", "--out", f"{form}.npy", cwd=tmp_path)
+    mean = load_file(tmp_path / "codes.safetensors")["mean"]
+    np.save(tmp_path / "codes.npy", mean)
+    reparam("decode", "codes.npy", "--out", "npy.npy", cwd=tmp_path)
+    images = [np.load(tmp_path / f"{form}.npy") for form in ("json", "npz", "safetensors", "npy")]
+    assert images[0].shape == (1, 28, 28) and images[0].dtype == np.float32
+    for other in images[1:]:
+        np.testing.assert_array_equal(other, images[0])
+
+
+def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
+    reparam("sample", "--count", 6, "--columns", 3, "--scale", 4, cwd=tmp_path)
+    with Image.open(tmp_path / "samples.png") as sheet:
+        width, height = sheet.size
+    assert width >= 3 * 28 * 4 > height >= 2 * 28 * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("encode", "missing.png"), "missing.png: expected a file"),
+        (("encode", "text.png"), "text.png: "),
+        (("encode", SEVEN, "--out", "codes.csv"), "expected a name ending in .json, .npz, .safetensors, found .csv"),
+        (("encode", SEVEN, "--out", "no/such/folder.json"), "no/such/folder.json: cannot be written"),
+        (("encode", SEVEN, "--model", "nobody"), "nobody"),
+        (("decode", "text.json"), "text.json: expected latent vectors"),
+        (("decode", "short.json"), "expected shape (N, 50)"),
+        (("decode", "nan.json"), "nan.json: expected finite numbers"),
+        (("decode", "other.json"), "other.json: expected latent vectors"),
+        (("decode", "pickle.npy"), "pickle.npy: expected latent vectors"),
+        (("sample", "--out", "digits.gif"), "expected a name ending in .png, .npy, found .gif"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "text.json").write_text("hello")
+    (tmp_path / "short.json").write_text('{"latents": [[1, 2]]}')
+    (tmp_path / "nan.json").write_text('{"latents": [[NaN]]}')
+    (tmp_path / "other.json").write_text('{"codes": []}')
+    np.save(tmp_path / "pickle.npy", np.array([{}]), allow_pickle=True)
+    assert words in reparam(*arguments, cwd=tmp_path, status=1)
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", "train", "evaluate", "encode", "decode", "sample", "data fetch", "data info"]
+)
+def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) -> None:
+    assert f"reparam {command}" in reparam(*command.split(), "--help", cwd=tmp_path).split("Example:")[1]
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert reparam("--version", cwd=tmp_path).startswith("reparam ")

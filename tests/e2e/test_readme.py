@@ -1,0 +1,69 @@
+"""What the README shows is what happens."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.e2e.server import running
+
+pytestmark = pytest.mark.e2e
+
+NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+# Another processor rounds otherwise.
+TOLERANCE = 2e-3
+
+
+def _sessions(readme: str) -> list[tuple[str, str]]:
+    """The commands of the README's `console` blocks, with the output shown under each."""
+    sessions = []
+    for block in re.findall(r"```console\n(.*?)```", readme, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.replace("\\\n", "").split("\n", 1)
+            sessions.append((lines[0], lines[1].strip() if len(lines) > 1 else ""))
+    return sessions
+
+
+def _agree(shown: str, happened: str) -> bool:
+    """Alike but for the last digits of numbers; `...` stands for anything."""
+    pattern = re.escape(NUMBER.sub("\0", shown)).replace(re.escape("..."), ".*?").replace("\0", f"({NUMBER.pattern})")
+    match = re.fullmatch(pattern.replace("\\\x00", f"({NUMBER.pattern})"), happened, re.DOTALL)
+    if match is None:
+        return False
+    numbers = zip(NUMBER.findall(shown), match.groups(), strict=True)
+    return all(abs(float(a) - float(b)) <= TOLERANCE for a, b in numbers)
+
+
+def test_the_comparison_can_fail() -> None:
+    assert _agree("[1.0012, ...] a", "[1.0013, 2.5] a")
+    assert not _agree("[1.0, ...]", "[1.1, 2.5]")
+    assert not _agree("yes", "no")
+
+
+def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
+    sessions = _sessions((ROOT / "README.md").read_text())
+    assert sum("curl" in command for command, _ in sessions) >= 3
+    (tmp_path / "app").symlink_to(ROOT / "app")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    with running() as (url, _):
+        for command, shown in sessions:
+            if command.startswith("make "):
+                continue  # the fresh clone's test and this run itself are those
+            here = command.replace("http://127.0.0.1:8000", url)
+            environment = {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "COLUMNS": "200"}
+            end = subprocess.run(
+                ["bash", "-ec", here], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+            )
+            assert end.returncode == 0, (command, end.stdout, end.stderr)
+            assert _agree(shown, end.stdout.strip()), f"{command}\nshown:\n{shown}\nhappened:\n{end.stdout.strip()}"
+
+
+def test_every_make_target_that_is_shown_is_there() -> None:
+    for command in re.findall(r"^(?:\$ )?(?:\w+=\w+ )*make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
+        end = subprocess.run(["make", "-n", command], cwd=ROOT, capture_output=True, text=True)
+        assert end.returncode == 0, shlex.join(["make", command])

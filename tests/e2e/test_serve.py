@@ -1,0 +1,83 @@
+"""The service as an operator runs it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.server import REPARAM, free_port, running
+
+pytestmark = pytest.mark.e2e
+
+
+def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [REPARAM, "serve", "--port", str(free_port()), *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+
+
+def test_two_servers_draw_the_same_digits_and_stop_cleanly() -> None:
+    pictures = []
+    for workers in ("1", "2"):
+        with running("--workers", workers) as (url, _):
+            pictures += [httpx.get(f"{url}/v1/sample?count=16&seed=7").content for _ in range(2)]
+    assert pictures[0].startswith(b"\x89PNG") and len(set(pictures)) == 1
+
+
+def test_settings_come_from_the_environment(zoo: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(zoo / "mnist-mlp", mine)
+    config = json.loads((mine / "config.json").read_text())
+    (mine / "config.json").write_text(json.dumps(config | {"name": "mine"}))
+    models = f"mnist-mlp,{mine}"
+    with running(REPARAM_MODELS=models, REPARAM_DEFAULT_MODEL="mine", REPARAM_MAX_SAMPLES="3") as (url, _):
+        document = httpx.get(f"{url}/v1/models").json()
+        assert document["default"] == "mine"
+        assert [model["name"] for model in document["models"]] == ["mnist-mlp", "mine"]
+        assert "expected at most 3" in httpx.get(f"{url}/v1/sample?count=4").json()["detail"]
+
+
+def test_a_request_in_flight_is_finished_before_the_stop() -> None:
+    with running() as (url, process), httpx.Client(base_url=url) as client:
+
+        def body():
+            yield b'{"count": 4, '
+            process.send_signal(signal.SIGTERM)
+            yield b'"seed": 7}'
+
+        answer = client.post("/v1/sample", content=body(), headers={"content-type": "application/json"})
+        assert answer.status_code == 200
+        assert process.wait(30) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_bad_checkpoint_stops_the_start_in_one_line(zoo: Path, tmp_path: Path, workers: str) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(zoo / "mnist-mlp", bad)
+    weights = bytearray((bad / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (bad / "model.safetensors").write_bytes(weights)
+    end = _start("--model", f"{bad}/", "--workers", workers)
+    assert end.returncode != 0
+    told = [line for line in (end.stdout + end.stderr).splitlines() if "error:" in line]
+    assert len(told) == 1 and "expected sha256" in told[0] and "model.safetensors" in told[0]
+    assert "Traceback" not in end.stdout + end.stderr
+
+
+def test_a_checkpoint_that_is_not_there_says_where_it_was_looked_for() -> None:
+    end = _start("--model", "/nowhere/at/all")
+    assert end.returncode != 0 and "/nowhere/at/all: expected a checkpoint folder, found nothing" in end.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("REPARAM_PORT", "many"), ("REPARAM_WORKERS", "0"), ("REPARAM_MAX_IMAGES", "-1")]
+)
+def test_a_bad_setting_is_one_line(name: str, value: str) -> None:
+    command = [REPARAM, "serve"]
+    end = subprocess.run(command, env=os.environ | {name: value}, capture_output=True, text=True, timeout=60)
+    assert end.returncode == 1
+    assert end.stderr.startswith("error: settings") and end.stderr.count("\n") == 1 and repr(value) in end.stderr
