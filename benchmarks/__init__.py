@@ -1,0 +1,1 @@
+"""Measurements; each prints what it measured. Run on an idle machine: `make bench`."""

@@ -1,0 +1,43 @@
+"""Training throughput of the shipped recipes, on as many digits as MNIST has."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.data import Digits, load_mnist
+from models.training import EpochReport, Reporter, load_recipe, train
+
+ROOT = Path(__file__).resolve().parent.parent
+EPOCHS = 6
+COUNT = 60_000
+
+
+class Rates(Reporter):
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def epoch(self, report: EpochReport) -> None:
+        self.found.append(report.images_per_s)
+
+
+def main() -> None:
+    few = load_mnist(ROOT / "tests" / "data" / "mnist", "train")
+    copies = -(-COUNT // len(few.images))
+    digits = Digits(np.tile(few.images, (copies, 1, 1))[:COUNT], np.tile(few.labels, copies)[:COUNT])
+    for path in sorted((ROOT / "models" / "recipes").glob("*.toml")):
+        recipe = load_recipe(path)
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": EPOCHS})})
+        rates = Rates()
+        with tempfile.TemporaryDirectory() as out:
+            train(recipe, digits, Path(out), reporter=rates)
+        warm = sorted(rates.found[1:])
+        print(
+            f"training {path.stem}: {warm[len(warm) // 2]:,.0f} images/s "
+            f"(median of {len(warm)} epochs of {COUNT:,}; {warm[0]:,.0f} to {warm[-1]:,.0f}; {torch.get_num_threads()} threads)"
+        )
+
+
+if __name__ == "__main__":
+    main()
