@@ -35,7 +35,8 @@ def main() -> None:
         warm = sorted(rates.found[1:])
         print(
             f"training {path.stem}: {warm[len(warm) // 2]:,.0f} images/s "
-            f"(median of {len(warm)} epochs of {COUNT:,}; {warm[0]:,.0f} to {warm[-1]:,.0f}; {torch.get_num_threads()} threads)"
+            f"(median of {len(warm)} epochs of {COUNT:,}; {warm[0]:,.0f} to {warm[-1]:,.0f}; "
+            f"{torch.get_num_threads()} threads)"
         )
 
 

@@ -1,10 +1,9 @@
 """Pictures: from bytes to a model's input, and from a model's output to bytes. NumPy and Pillow, no torch, no HTTP."""
 
-from app.images.containers import ImageError, ImageTooLargeError
 from app.images.drawing import contact_sheet, png
 from app.images.fitting import Fit, fit_image
 from app.images.ink import Polarity
-from app.images.reading import Picture, Pixels, read_image
+from app.images.reading import ImageError, ImageTooLargeError, Picture, Pixels, read_image
 
 __all__ = [
     "Fit",

@@ -3,46 +3,32 @@
 The format is told by the bytes, never by a name; only six formats are tried. Colour profiles are ignored.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from app.images.containers import ImageError, check_size, unpack
+from models.errors import ReparamError
 
 Pixels = npt.NDArray[np.float32]
 
-# Called directly and not through Image.open: that warns, process-wide, about sizes this module judges itself.
-_DECODERS: dict[str, type[ImageFile.ImageFile]] = {
-    "PNG": PngImageFile,
-    "JPEG": JpegImageFile,
-    "WEBP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-    "TIFF": TiffImageFile,
-}
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+
+
+class ImageError(ReparamError):
+    """Bytes that are not a picture this program can read."""
+
+
+class ImageTooLargeError(ImageError):
+    """A picture with more pixels than the limit."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright picture: `pixels` (H, W) float32 in [0, 1], 0 black; `grey` if without colour and transparency."""
+    """An upright picture: `pixels` (H, W) float32 in [0, 1], 0 black; `grey`: it has neither colour nor transparency."""
 
     pixels: Pixels
     grey: bool = True
@@ -57,22 +43,28 @@ def read_image(data: bytes, max_pixels: int = 25_000_000) -> Picture:
         ImageError: if the bytes are no such file, or a truncated or damaged one.
         ImageTooLargeError: if the header promises more than `max_pixels`; nothing has been decoded then.
     """
-    container = unpack(data, max_pixels)
     try:
-        with _DECODERS[container.format](BytesIO(container.data)) as image:
-            check_size(*image.size, max_pixels)
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise ImageTooLargeError(
+                    f"expected at most {max_pixels} pixels (max_image_pixels), found {width} x {height}"
+                )
             image.load()
             upright: Image.Image = image
-            if container.orientation != 1:
-                upright = image.transpose(_UPRIGHT[container.orientation])
-                upright.info = image.info
-            picture = _grey(upright)
+            with suppress(Exception):  # damaged EXIF is no reason to refuse sound pixels
+                upright = ImageOps.exif_transpose(image)
+            return _grey(upright)
     except ImageError:
         raise
+    except UnidentifiedImageError as error:
+        found = f"{len(data)} bytes starting {data[:8].hex(' ')}" if data else "no bytes"
+        raise ImageError(f"expected a sound PNG, JPEG, WebP, BMP, GIF or TIFF file, found {found}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limit, far above
+        raise ImageTooLargeError(f"expected at most {max_pixels} pixels (max_image_pixels), found more") from error
     except Exception as error:  # a decoder meets damage with a dozen kinds of exception, SyntaxError among them
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"image: expected a sound {container.format} file, found it damaged: {reason}") from error
-    return picture
+        raise ImageError(f"expected a sound picture, found it damaged: {reason}") from error
 
 
 def _grey(image: Image.Image) -> Picture:
@@ -104,7 +96,7 @@ def _unit(deep: npt.NDArray[np.generic], mode: str) -> Pixels:
     values = deep.astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-        raise ImageError("image: expected finite pixels, found NaN or infinity")
+        raise ImageError("expected finite pixels, found NaN or infinity")
     whites = {"I": (65535.0,), "F": (1.0, 255.0, 65535.0)}.get(mode, (65535.0,))
     white = next((white for white in whites if low >= 0 and high <= white), None)
     if white is None:  # nothing usual: the picture's own range
