@@ -28,7 +28,7 @@ class ImageTooLargeError(ImageError):
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright picture: `pixels` (H, W) float32 in [0, 1], 0 black; `grey`: it has neither colour nor transparency."""
+    """An upright picture: `pixels` (H, W) float32 in [0, 1], 0 black; `grey`: without colour or transparency."""
 
     pixels: Pixels
     grey: bool = True
