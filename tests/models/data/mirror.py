@@ -78,9 +78,7 @@ def answer(handler: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     headers: dict[str, str] = {"ETag": etag} if mirror.etags else {}
 
     def send(status: int, body: bytes = b"", length: int | None = None) -> None:
-        mirror.requests.append(
-            Request(name, asked, if_range, status, len(body) if length is None else length)
-        )
+        mirror.requests.append(Request(name, asked, if_range, status, len(body) if length is None else length))
         handler.send_response(status)
         for key, value in headers.items():
             handler.send_header(key, value)

@@ -51,9 +51,7 @@ def test_a_range_that_stops_early_is_asked_for_again(
     assert [request.status for request in mirror.requests] == [200, 206, 206]
 
 
-def test_another_range_than_the_one_asked_for_is_refused(
-    tmp_path: Path, mirror: Mirror, one: dict[str, str]
-) -> None:
+def test_another_range_than_the_one_asked_for_is_refused(tmp_path: Path, mirror: Mirror, one: dict[str, str]) -> None:
     mirror.faults = ["cut", "hole"]
     assert "expected the bytes from" in fails(tmp_path, [mirror.url], one)
 

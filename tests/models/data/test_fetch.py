@@ -50,9 +50,7 @@ def test_a_file_that_is_there_and_wrong_is_reported_and_replaced(
     assert (tmp_path / GZ).read_bytes() == files[GZ]
 
 
-def test_a_wrong_file_stays_until_there_is_a_right_one(
-    tmp_path: Path, mirror: Mirror, one: dict[str, str]
-) -> None:
+def test_a_wrong_file_stays_until_there_is_a_right_one(tmp_path: Path, mirror: Mirror, one: dict[str, str]) -> None:
     (tmp_path / GZ).write_bytes(b"precious")
     mirror.always = "404"
     fails(tmp_path, [mirror.url], one)
@@ -127,9 +125,7 @@ def test_without_a_mirror_there_is_an_error(tmp_path: Path, one: dict[str, str])
 
 def test_a_file_that_says_it_is_huge_is_not_read(tmp_path: Path, mirror: Mirror, one: dict[str, str]) -> None:
     mirror.files[GZ] = bytes(MAX_BYTES + 1)
-    assert f"expected at most {MAX_BYTES:,} bytes, found {MAX_BYTES + 1:,}" in fails(
-        tmp_path, [mirror.url], one
-    )
+    assert f"expected at most {MAX_BYTES:,} bytes, found {MAX_BYTES + 1:,}" in fails(tmp_path, [mirror.url], one)
 
 
 def test_a_gzip_bomb_is_not_unpacked_to_its_end(tmp_path: Path, mirror: Mirror, one: dict[str, str]) -> None:

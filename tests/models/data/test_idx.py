@@ -73,9 +73,7 @@ def test_what_is_written_is_read_back(folder: Path, array: np.ndarray, suffix: s
     found = read_idx(path)
     assert found.dtype == array.dtype.newbyteorder("=")
     assert found.shape == array.shape
-    assert (
-        found.tobytes() == array.astype(found.dtype).tobytes()
-    )  # the bytes, because NaN is not equal to NaN
+    assert found.tobytes() == array.astype(found.dtype).tobytes()  # the bytes, because NaN is not equal to NaN
 
 
 def test_the_same_array_gives_the_same_gzip_bytes(tmp_path: Path) -> None:
@@ -131,9 +129,7 @@ def test_trailing_bytes_are_an_error(folder: Path, packed: bool) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("sizes", [(2**31, 28, 28), (2**32 - 1,) * 3, (0, 2**32 - 1, 2**32 - 1), (2**30,)])
-def test_a_header_that_promises_too_much_allocates_nothing(
-    folder: Path, sizes: tuple[int, ...], packed: bool
-) -> None:
+def test_a_header_that_promises_too_much_allocates_nothing(folder: Path, sizes: tuple[int, ...], packed: bool) -> None:
     content = bytes([0, 0, 0x0E, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + bytes(100)
     path = file(folder, gzip.compress(content) if packed else content)
     tracemalloc.start()

@@ -11,9 +11,7 @@ IMAGES = np.zeros((3, 28, 28), np.uint8)
 LABELS = np.array([7, 2, 1], np.uint8)
 
 
-def write(
-    folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS, suffix: str = ".gz"
-) -> Path:
+def write(folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS, suffix: str = ".gz") -> Path:
     write_idx(folder / f"t10k-images-idx3-ubyte{suffix}", images)
     write_idx(folder / f"t10k-labels-idx1-ubyte{suffix}", labels)
     return folder

@@ -1,0 +1,89 @@
+import os
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.cli.training_bar import TrainingBar
+from models.training import EpochReport
+from tests.models.training.recipes import write_recipe
+from tests.processes import start_reparam
+
+CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")  # colours, the cursor
+BAR = re.compile(r"epoch (\d)/3 [━╸╺]+ log p\(x\|z\) (-?[\d.]+)  KL ([\d.]+) nats ([\d,]+) images/s [\d:-]+")
+EPOCH = re.compile(r"epoch (\d)/3  -ELBO [\d.]+ nats \(log p\(x\|z\) -[\d.]+, KL [\d.]+\).*  [\d,]+ images/s")
+
+
+def read_terminal(descriptor: int, said: list[bytes]) -> None:
+    try:
+        while data := os.read(descriptor, 65536):
+            said.append(data)
+    except OSError:  # on Linux a terminal that nobody writes to any more is an error
+        pass
+
+
+def test_on_a_terminal_there_is_a_bar_and_a_line_an_epoch(tmp_path: Path, mnist: Path) -> None:
+    recipe = write_recipe(tmp_path / "tiny.toml", training__epochs=3, training__batch_size=2)
+    ours, theirs = os.openpty()
+    said: list[bytes] = []
+    reader = threading.Thread(target=read_terminal, args=(ours, said))
+    reader.start()
+    arguments = ["train", str(recipe), "--data", str(mnist), "--out", str(tmp_path / "run"), "--threads", "1"]
+    process = start_reparam(arguments, Path(os.ttyname(theirs)))
+    process.join()
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    assert process.exitcode == 0
+    text = CONTROL.sub("", b"".join(said).decode())
+    measured = [match.groups() for match in BAR.finditer(text) if match[2] != "0.00"]  # the first frame knows nothing
+    assert measured
+    for _, log_likelihood, kl, rate in measured:
+        assert float(log_likelihood) < -50
+        assert float(kl) > 0
+        assert int(rate.replace(",", "")) > 0
+    assert [match[1] for match in EPOCH.finditer(text)] == ["1", "2", "3"]
+    assert text.rstrip().endswith(" nats")  # the result, on a line of its own
+
+
+def test_the_bar_shows_a_mean_over_the_last_batches(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = TrainingBar()
+    bar.start(epochs=2, done=1, images=100)
+    bar.batch(50, -300.0, 10.0)
+    assert bar._fields()["log_likelihood"] == -300.0  # the first is no mean with the nothing before it
+    for _ in range(500):
+        bar.batch(0, -100.0, 20.0)
+    fields = bar._fields()
+    assert fields["log_likelihood"] == pytest.approx(-100, abs=0.1)
+    assert fields["kl"] == pytest.approx(20, abs=0.1)
+    assert fields["epoch"] == "2/2"
+    bar.stop()
+    assert capsys.readouterr().err == ""  # there is no terminal here
+
+
+def test_an_epoch_is_one_line_however_narrow_the_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    bar = TrainingBar()
+    bar.start(epochs=9, done=0, images=100)
+    bar.epoch(
+        EpochReport(
+            epoch=1,
+            step=10,
+            learning_rate=0.1,
+            kl_weight=1.0,
+            log_likelihood=-100.5,
+            kl=20.25,
+            validation_log_likelihood=-90.0,
+            validation_kl=20.0,
+            images_per_s=12345.0,
+            best_epoch=1,
+        )
+    )
+    bar.stop()
+    assert capsys.readouterr().err == (
+        "epoch 1/9  -ELBO 120.75 nats (log p(x|z) -100.50, KL 20.25)"
+        "  validation -ELBO 110.00, best in epoch 1  12,345 images/s\n"
+    )

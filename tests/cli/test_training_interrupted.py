@@ -1,0 +1,117 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from models.checkpoint import load_checkpoint
+from tests.models.training.recipes import write_recipe
+from tests.models.training.test_reporting import assert_they_agree
+from tests.processes import ENVIRONMENT, finished, start_reparam
+
+EPOCHS = 6
+
+
+class Run:
+    """A run of `reparam train` in a folder of its own."""
+
+    def __init__(self, folder: Path, data: Path, **changes: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.out, self.output = folder / "run", folder
+        self.recipe = write_recipe(folder / "tiny.toml", training__epochs=EPOCHS, **changes)
+        self.arguments = ["train", str(self.recipe), "--data", str(data), "--out", str(self.out), "--threads", "1"]
+
+    def start(self, *options: str) -> Any:
+        return start_reparam([*self.arguments, *options], self.output)
+
+    def finish(self, *options: str) -> None:
+        process = self.start(*options)
+        process.join()
+        assert process.exitcode == 0, finished(process, self.output)
+
+    def result(self) -> dict[str, Any]:
+        """What must not depend on how often the run was interrupted."""
+        lines = [json.loads(line) for line in (self.out / "metrics.jsonl").read_text().splitlines()]
+        checkpoint = self.out / "checkpoint"
+        return {
+            "lines": [line | {"images_per_s": None} for line in lines],
+            "files": {path.name: path.read_bytes() for path in checkpoint.iterdir()},
+            "names": sorted(path.name for path in self.out.iterdir()),
+        }
+
+
+@pytest.fixture(scope="module")
+def whole(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
+    """What an uninterrupted run gives, and roughly how many seconds it takes."""
+    run = Run(tmp_path_factory.mktemp("whole"), mnist)
+    run.finish("--resume")  # where nothing was saved yet, it begins
+    began = time.monotonic()
+    run = Run(tmp_path_factory.mktemp("timed"), mnist)
+    run.finish()
+    return run.result(), time.monotonic() - began
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_killed_at_any_instant_ends_as_one_that_was_not(
+    tmp_path: Path, mnist: Path, whole: tuple[dict[str, Any], float], seed: int
+) -> None:
+    expected, seconds = whole
+    random, run = Random(seed), Run(tmp_path, mnist)
+    kills = 0
+    for _ in range(4):
+        process = run.start("--resume")
+        process.join(random.uniform(0.1, 0.8) * seconds)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        if (run.out / "checkpoint").exists():
+            load_checkpoint(run.out / "checkpoint")
+    run.finish("--resume")
+    assert kills > 0
+    assert run.result() == expected
+    assert_they_agree(run.out)
+
+
+def test_a_run_killed_while_it_saves_ends_as_one_that_was_not(
+    tmp_path: Path, mnist: Path, whole: tuple[dict[str, Any], float]
+) -> None:
+    run = Run(tmp_path, mnist)
+    for begun in (".checkpoint.", ".state.safetensors.", ".metrics.jsonl.", "checkpoint", "state.safetensors"):
+        process = run.start("--resume")
+        while process.exitcode is None and not any(name.startswith(begun) for name in _names(run.out)):
+            time.sleep(0.0005)
+        process.kill()
+        process.join()
+    run.finish("--resume")
+    assert run.result() == whole[0]
+    assert_they_agree(run.out)
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def test_ctrl_c_is_one_line_and_status_130(tmp_path: Path, mnist: Path, whole: tuple[dict[str, Any], float]) -> None:
+    run = Run(tmp_path, mnist)
+    command = [str(Path(sys.executable).with_name("reparam")), *run.arguments]
+    environment = {**os.environ, **ENVIRONMENT}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(f"epoch 1/{EPOCHS}  ")
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    *epochs, last = stderr.splitlines()
+    assert (process.returncode, stdout) == (130, "")
+    assert last == f"interrupted: go on with --resume; {run.out} is as after the last whole epoch"
+    assert all(line.startswith("epoch ") for line in epochs)
+    assert not any(name.startswith(".") for name in _names(run.out))
+    load_checkpoint(run.out / "checkpoint")
+    run.finish("--resume")
+    assert run.result() == whole[0]

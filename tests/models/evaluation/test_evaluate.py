@@ -1,0 +1,135 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from models.checkpoint import load_checkpoint
+from models.data import Digits, load_mnist
+from models.errors import ShapeError
+from models.evaluation import evaluate, importance_sampled_log_likelihood
+from models.likelihoods import Bernoulli, Gaussian
+from models.training import train
+from models.vae import VAE
+from tests.models.tiny import tiny
+from tests.models.training.recipes import first, make_recipe
+
+
+@pytest.fixture(scope="module")
+def folder(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that has learnt a little."""
+    before = torch.get_num_threads()
+    out = tmp_path_factory.mktemp("run")
+    recipe = make_recipe(training__epochs=15, training__learning_rate=0.01)
+    train(recipe, first(load_mnist(mnist, "train"), 1000), out, threads=1)
+    torch.set_num_threads(before)
+    return out / "checkpoint"
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> VAE:
+    model = load_checkpoint(folder).model
+    assert isinstance(model, VAE)
+    return model
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: Path) -> Digits:
+    return first(load_mnist(mnist, "test"), 105)
+
+
+@pytest.fixture(scope="module")
+def figures(model: VAE, digits: Digits) -> dict[str, float | int]:
+    return evaluate(model, digits, samples=30)
+
+
+def test_the_figures_are_finite_and_hang_together(figures: dict[str, float | int]) -> None:
+    assert all(math.isfinite(value) for value in figures.values())
+    assert figures["test_images"] == 105
+    assert figures["nll_samples"] == 30
+    assert figures["evaluation_seed"] == 0
+    elbo = figures["test_log_likelihood_nats"] - figures["test_kl_nats"]
+    assert figures["test_negative_elbo_nats"] == pytest.approx(-elbo)
+    assert figures["test_kl_nats"] > 1
+    assert figures["test_nll_nats"] < figures["test_negative_elbo_nats"] < 220
+
+
+def test_the_seed_decides_the_figures(model: VAE, digits: Digits, figures: dict[str, float | int]) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    assert evaluate(model, digits, samples=30) == figures
+    assert torch.equal(before, torch.get_rng_state())
+    other = evaluate(model, digits, samples=30, seed=1)
+    assert other["test_nll_nats"] != figures["test_nll_nats"]
+    assert other["test_nll_nats"] == pytest.approx(figures["test_nll_nats"], abs=5)
+    assert other["reconstruction_mse"] == figures["reconstruction_mse"]  # which is of the grey digits
+
+
+def _numpy_mlp(tensors: dict[str, npt.NDArray[np.float32]], name: str, x: npt.NDArray[np.float64]) -> npt.NDArray:
+    hidden = np.maximum(x @ tensors[f"{name}.layers.0.weight"].T + tensors[f"{name}.layers.0.bias"], 0)
+    return hidden @ tensors[f"{name}.layers.1.weight"].T + tensors[f"{name}.layers.1.bias"]  # type: ignore[no-any-return]
+
+
+def test_the_squared_error_is_what_numpy_computes(
+    folder: Path, digits: Digits, figures: dict[str, float | int]
+) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    x = digits.images.reshape(-1, 784) / 255
+    mean = _numpy_mlp(tensors, "encoder", x)[:, :4]
+    decoded = 1 / (1 + np.exp(-_numpy_mlp(tensors, "decoder", mean)))
+    assert figures["reconstruction_mse"] == pytest.approx(((decoded - x) ** 2).mean(), rel=1e-5)
+    assert figures["reconstruction_mse"] < ((x - x.mean(0)) ** 2).mean()  # better than the mean digit
+
+
+def test_the_elbo_is_what_numpy_computes(folder: Path, digits: Digits, figures: dict[str, float | int]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    generator = np.random.default_rng(0)
+    x = (generator.random((105, 784)) < digits.images.reshape(-1, 784) / 255).astype(float)
+    mean, log_sigma = np.split(_numpy_mlp(tensors, "encoder", x), 2, axis=1)
+    logits = _numpy_mlp(tensors, "decoder", mean + np.exp(log_sigma) * generator.standard_normal(mean.shape))
+    log_likelihood = (x * logits - np.logaddexp(0, logits)).sum(1).mean()
+    kl = 0.5 * (mean**2 + np.exp(2 * log_sigma) - 1 - 2 * log_sigma).sum(1).mean()
+    assert figures["test_kl_nats"] == pytest.approx(kl, abs=0.2)  # of another binarization
+    assert figures["test_log_likelihood_nats"] == pytest.approx(log_likelihood, abs=4)
+
+
+def test_more_samples_tighten_the_bound(model: VAE, digits: Digits) -> None:
+    x = torch.from_numpy(digits.images.reshape(-1, 784) > 127).float()
+    nll = [
+        -importance_sampled_log_likelihood(model, x, k, torch.Generator().manual_seed(0)).mean().item()
+        for k in (1, 10, 100, 1000)
+    ]
+    assert nll == sorted(nll, reverse=True)
+    assert nll[0] > nll[-1] + 1
+
+
+def test_progress_counts_every_image(model: VAE, digits: Digits) -> None:
+    told: list[int] = []
+    evaluate(model, digits, samples=1, progress=told.append)
+    assert sum(told) == 105
+
+
+def test_a_unit_that_ignores_the_image_is_not_active(digits: Digits) -> None:
+    model = tiny().requires_grad_(False)
+    last = model.encoder.layers[-1]
+    last.weight[0] *= 0  # type: ignore[operator]
+    last.weight[1:4] *= 10  # type: ignore[operator]
+    assert evaluate(model, digits, samples=1)["active_units"] == 3
+    assert evaluate(model, first(digits, 1), samples=1)["active_units"] == 0  # one image tells nothing
+
+
+def test_a_gaussian_likelihood_is_of_the_grey_digits(digits: Digits) -> None:
+    model = tiny(Gaussian(0.5))
+    grey = torch.from_numpy(digits.images.reshape(-1, 784)).float() / 255
+    mean, log_sigma = model.posterior(grey)
+    kl = (mean.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum(-1).mean() / 2
+    assert evaluate(model, digits, samples=1)["test_kl_nats"] == pytest.approx(kl.item(), rel=1e-5)
+
+
+def test_digits_of_another_size_are_an_error(digits: Digits) -> None:
+    model = VAE(196, (8,), (8,), 2, Bernoulli())
+    with pytest.raises(ShapeError, match=r"expected images of 196 pixels.* found 784"):
+        evaluate(model, digits, samples=1)

@@ -1,0 +1,141 @@
+import os
+import resource
+import stat
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from models import files
+from models.files import remove_unfinished, write_atomically, write_folder_atomically
+from tests.processes import start
+
+OLD = {"a": b"old", "b": b"old too"}
+NEW = {"a": b"new", "c": b"new too"}
+SIZE = 1_000_000
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
+    for data in (b"one", b"", b"three" * 1000):
+        write_atomically(tmp_path / "file", data)
+        assert contents(tmp_path) == {"file": data}
+
+
+def test_a_folder_is_made_and_replaced_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "folder"
+    for expected in (OLD, NEW, {}):
+        write_folder_atomically(folder, expected)
+        assert contents(folder) == expected
+        assert [path.name for path in folder.parent.iterdir()] == ["folder"]
+
+
+def test_others_may_read_what_was_written_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_folder_atomically(tmp_path / "folder", NEW)
+        write_atomically(tmp_path / "file", b"data")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
+    for path in (tmp_path / "file", tmp_path / "folder" / "a"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link, target = tmp_path / "link", tmp_path / "elsewhere" / "folder"
+    link.symlink_to(target)
+    for expected in (OLD, NEW):
+        write_folder_atomically(link, expected)
+        assert link.is_symlink()
+        assert contents(target) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link"]
+    assert [path.name for path in target.parent.iterdir()] == ["folder"]
+
+
+def test_a_relative_folder_is_where_the_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for expected in (OLD, NEW):
+        write_folder_atomically(Path("folder"), expected)
+        assert contents(tmp_path / "folder") == expected
+
+
+def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"data")
+    with pytest.raises(NotADirectoryError, match="file"):
+        write_folder_atomically(tmp_path / "file", NEW)
+    assert contents(tmp_path) == {"file": b"data"}
+
+
+def test_folders_are_replaced_where_the_system_cannot_exchange_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())  # a C library without renameat2
+    for expected in (OLD, NEW):
+        write_folder_atomically(tmp_path / "folder", expected)
+        assert contents(tmp_path / "folder") == expected
+        assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def _write_beyond_the_limit(folder: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    for write in (
+        lambda: write_folder_atomically(folder / "folder", {"a": b"small", "b": b"large" * SIZE}),
+        lambda: write_atomically(folder / "file", b"large" * SIZE),
+    ):
+        try:
+            write()
+        except OSError:
+            continue
+        os._exit(1)
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside(tmp_path: Path) -> None:
+    write_folder_atomically(tmp_path / "folder", OLD)
+    write_atomically(tmp_path / "file", b"old")
+    process = start(_write_beyond_the_limit, tmp_path)
+    process.join()
+    assert process.exitcode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert contents(tmp_path / "folder") == OLD
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def _write_for_ever(folder: Path) -> None:
+    while True:
+        for byte in (b"0", b"1"):
+            write_folder_atomically(folder / "folder", {"a": byte * SIZE, "b": byte})
+            write_atomically(folder / "file", byte * SIZE)
+
+
+def test_a_process_killed_at_any_instant_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    random, seen = Random(0), set()
+    write_folder_atomically(tmp_path / "folder", {"a": b"0" * SIZE, "b": b"0"})
+    write_atomically(tmp_path / "file", b"0" * SIZE)
+    for _ in range(25):
+        process = start(_write_for_ever, tmp_path)
+        time.sleep(random.uniform(0.02, 0.15))
+        process.kill()
+        process.join()
+        found = contents(tmp_path / "folder")
+        assert found in [{"a": byte * SIZE, "b": byte} for byte in (b"0", b"1")]
+        assert (tmp_path / "file").read_bytes() in (b"0" * SIZE, b"1" * SIZE)
+        seen |= {path.name[:6] for path in tmp_path.iterdir()}
+        for name in ("folder", "file"):
+            remove_unfinished(tmp_path / name)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert len(seen) > 2  # some were killed while writing
+
+
+def test_only_what_was_being_written_is_removed(tmp_path: Path) -> None:
+    for name in ("file", ".file", ".file.txt", ".file.abcdefgh.old", ".files.abcdefgh", "file.abcdefgh"):
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / ".file.abcdefgh").write_bytes(b"unfinished")
+    remove_unfinished(tmp_path / "file")
+    assert len(list(tmp_path.iterdir())) == 6
+    assert not (tmp_path / ".file.abcdefgh").exists()

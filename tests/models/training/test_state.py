@@ -1,0 +1,140 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from models.data import Digits
+from models.errors import TrainingError
+from models.training import train
+from models.training.state import STATE_FILE, read_progress
+from tests.models.training.recipes import make_recipe
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, digits: Digits) -> Path:
+    """A run of three epochs that was interrupted after the first."""
+    with pytest.raises(KeyboardInterrupt):
+        train(make_recipe(), digits, tmp_path, threads=1, reporter=Interrupt())
+    return tmp_path
+
+
+class Interrupt:
+    """Presses Ctrl-C at the end of the first epoch."""
+
+    def start(self, *_: Any) -> None: ...
+    def batch(self, *_: Any) -> None: ...
+    def stop(self) -> None: ...
+    def epoch(self, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+
+def resume(folder: Path, digits: Digits, **changes: Any) -> None:
+    train(make_recipe(**changes), digits, folder, threads=1, resume=True)
+
+
+def message(folder: Path, digits: Digits, **changes: Any) -> str:
+    with pytest.raises(TrainingError) as caught:
+        resume(folder, digits, **changes)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def test_the_state_says_where_the_run_is(interrupted: Path) -> None:
+    progress = read_progress(interrupted)
+    assert progress is not None
+    assert (progress.epoch, progress.step, progress.threads) == (1, 6, 1)
+    assert progress.recipe == make_recipe()
+    assert read_progress(interrupted / "tensorboard") is None
+
+
+def test_a_resumed_run_ends_as_one_that_was_not_interrupted(interrupted: Path, digits: Digits, tmp_path: Path) -> None:
+    resume(interrupted, digits)
+    train(make_recipe(), digits, tmp_path / "whole", threads=1)
+    for name in ("model.safetensors", "config.json", "README.md"):
+        path = Path("checkpoint", name)
+        assert (interrupted / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
+    states = [load_file(folder / STATE_FILE) for folder in (interrupted, tmp_path / "whole")]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
+
+
+def test_a_run_keeps_its_thread_count(interrupted: Path, digits: Digits) -> None:
+    end = train(make_recipe(), digits, interrupted, threads=2, resume=True)
+    assert end.threads == torch.get_num_threads() == 1
+
+
+def test_another_recipe_is_an_error_that_names_the_difference(interrupted: Path, digits: Digits) -> None:
+    changes = {"seed": 7, "training__learning_rate": 0.5, "model__architecture__encoder": [8]}
+    said = message(interrupted, digits, **changes)
+    assert "seed: began with 0, now 7" in said
+    assert "training.learning_rate: began with 0.003, now 0.5" in said
+    assert "model.architecture.encoder: began with [16], now [8]" in said
+    assert "epochs" not in said
+
+
+def test_other_digits_are_an_error_that_names_both(interrupted: Path, digits: Digits) -> None:
+    images = digits.images.copy()
+    images[0, 0, 0] ^= 1
+    said = message(interrupted, Digits(images, digits.labels))
+    progress = read_progress(interrupted)
+    assert progress is not None
+    assert f"expected the images the run began with, sha256 {progress.data_sha256}, found " in said
+
+
+def test_a_run_is_not_begun_over_another(interrupted: Path, digits: Digits) -> None:
+    before = (interrupted / STATE_FILE).read_bytes()
+    with pytest.raises(TrainingError, match="holds a run already, at epoch 1 of 3: go on with --resume, or name"):
+        train(make_recipe(), digits, interrupted, threads=1)
+    assert (interrupted / STATE_FILE).read_bytes() == before
+
+
+def test_resuming_where_nothing_was_saved_begins(tmp_path: Path, digits: Digits) -> None:
+    end = train(make_recipe(training__epochs=1), digits, tmp_path / "new", threads=1, resume=True)
+    assert end.epoch == 1
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1  # in the middle of a tensor, where no format would notice
+    path.write_bytes(data)
+
+
+def _without_tensors(path: Path) -> None:
+    with safe_open(path, framework="pt") as file:
+        save_file({}, path, file.metadata())
+
+
+def _without_progress(path: Path) -> None:
+    save_file(load_file(path), path)
+
+
+@pytest.mark.parametrize(
+    "damage", [_truncate, _flip, _without_tensors, _without_progress, lambda path: path.write_bytes(b"")]
+)
+def test_a_damaged_state_is_one_clear_line(interrupted: Path, digits: Digits, damage: Any) -> None:
+    path = interrupted / STATE_FILE
+    damage(path)
+    assert message(interrupted, digits).startswith(f"{path}: expected ")
+
+
+def test_a_state_that_is_a_folder_is_one_clear_line(interrupted: Path, digits: Digits) -> None:
+    path = interrupted / STATE_FILE
+    path.unlink()
+    path.mkdir()
+    assert str(path) in message(interrupted, digits)
+
+
+def test_what_a_killed_run_was_writing_is_removed(interrupted: Path, digits: Digits) -> None:
+    (interrupted / ".checkpoint.abcdefgh").mkdir()
+    (interrupted / ".checkpoint.abcdefgh" / "config.json").write_bytes(b"{")
+    (interrupted / f".{STATE_FILE}.abcdefgh").write_bytes(b"half")
+    resume(interrupted, digits)
+    names = sorted(path.name for path in interrupted.iterdir())
+    assert names == ["checkpoint", "metrics.jsonl", STATE_FILE, "tensorboard"]
