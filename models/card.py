@@ -78,12 +78,13 @@ def _training(training: Mapping[str, Any]) -> str:
 
 def _making(config: CheckpointConfig) -> str:
     name = config.name
+    threads = f" --threads {config.training['threads']}" if "threads" in config.training else ""
     return (
         "## Making it again\n\n"
         "```bash\n"
         "pip install -c constraints.txt -e '.[train]'\n"
         "reparam data fetch --to data/mnist\n"
-        f"reparam train models/recipes/{name}.toml --data data/mnist --out runs/{name}\n"
+        f"reparam train models/recipes/{name}.toml --data data/mnist --out runs/{name}{threads}\n"
         f"reparam evaluate runs/{name}/checkpoint --data data/mnist --update\n"
         "```\n\n"
         "The same recipe, data, torch, thread count and processor give the same weights to the bit; another processor "
