@@ -1,6 +1,6 @@
 """Runs every benchmark, one after the other."""
 
-from benchmarks import startup, training
+from benchmarks import quality, startup, training
 
-for benchmark in (training, startup):
+for benchmark in (training, startup, quality):
     benchmark.main()
