@@ -11,6 +11,9 @@ from app.cli.serve import serve
 from app.cli.training import evaluate, train
 from models.errors import ReparamError
 
+# Of the `train` extra, which the service does without.
+TRAINING_PACKAGES = ("httpx", "tensorboard")
+
 cli = typer.Typer(
     name="reparam",
     help="Serve, train and try variational autoencoders.",
@@ -48,5 +51,10 @@ def main() -> None:
     try:
         cli()
     except ReparamError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+        sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING_PACKAGES:
+            raise
+        sys.exit(
+            f"error: {error.name} is not installed: this command needs pip install -c constraints.txt -e '.[train]'"
+        )

@@ -97,3 +97,12 @@ def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) ->
 
 def test_the_version_is_told(tmp_path: Path) -> None:
     assert reparam("--version", cwd=tmp_path).startswith("reparam ")
+
+
+def test_a_command_that_needs_the_training_extra_says_so(tmp_path: Path, mnist: Path) -> None:
+    program = "import sys; sys.modules['tensorboard'] = None; import app.cli; app.cli.main()"
+    recipe = ROOT / "models" / "recipes" / "mnist-mlp.toml"
+    command = [sys.executable, "-c", program, "train", recipe, "--data", mnist, "--out", tmp_path / "run"]
+    end = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert end.returncode == 1 and end.stderr.count("\n") == 1
+    assert "tensorboard is not installed" in end.stderr and ".[train]" in end.stderr
