@@ -53,8 +53,8 @@ def main() -> None:
     except ReparamError as error:
         sys.exit(f"error: {error}")
     except ModuleNotFoundError as error:
-        if error.name not in TRAINING_PACKAGES:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAINING_PACKAGES:
             raise
-        sys.exit(
-            f"error: {error.name} is not installed: this command needs pip install -c constraints.txt -e '.[train]'"
-        )
+        install = "pip install -c constraints.txt -e '.[train]'"
+        sys.exit(f"error: {package} is not installed: this command needs {install}")
