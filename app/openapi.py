@@ -4,7 +4,6 @@ import base64
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
@@ -52,10 +51,11 @@ def _describe(app: FastAPI, model: Model) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             problem = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
             operation["responses"]["default"] = {"description": "Why the call failed", "content": problem}
-    schema["paths"]["/v1/models/{name}"]["get"]["parameters"][0]["example"] = model.name
-    for parameter in schema["paths"]["/v1/sample"]["get"]["parameters"]:
-        if parameter["name"] in (example := {"count": 16, "seed": 7, "scale": 4}):
-            parameter["example"] = example[parameter["name"]]
+    examples = {"name": model.name, "count": 16, "seed": 7, "scale": 4}
+    for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+        for parameter in operation.get("parameters", []):
+            if parameter["name"] in examples:
+                parameter["example"] = examples[parameter["name"]]
     return schema
 
 
@@ -70,7 +70,7 @@ def _bodies(model: Model) -> dict[str, dict[str, Any]]:
     if pixels.shape == model.image_shape:
         rows = [[round(float(value), 3) for value in row] for row in pixels]
         examples["numbers"] = {"summary": "Numbers", "value": {"pixels": [rows]}}
-        code = np.round(model.encode(pixels[None]).mean[0], 3).tolist()
+        code = [round(float(value), 3) for value in model.encode(pixels[None]).mean[0]]
     else:
         code = [0.0] * model.latents
     form = {"type": "object", "required": ["images"], "properties": {"images": {"type": "array", "items": BINARY}}}
