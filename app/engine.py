@@ -75,6 +75,10 @@ class Model:
         images = self.checkpoint.model.decode(torch.from_numpy(latents))
         return _finite("images", images.numpy()).reshape(-1, *self.image_shape)
 
+    def reconstruct(self, images: Array) -> Array:
+        """Images (N, H, W) in [0, 1] -> the images that their means decode to. Raises: ShapeError; InputError."""
+        return self.decode(self.encode(images).mean)
+
     def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Sampled:
         """Decode `count` draws of temperature * N(0, I).
 
@@ -101,7 +105,7 @@ class Model:
             "kind": config.model.kind,
             "latents": self.latents,
             "input_shape": config.model.input_shape,
-            "capabilities": ["encode", "decode", "sample"] if self.generative else ["encode", "decode"],
+            "capabilities": ["encode", "decode", "reconstruct", *(["sample"] if self.generative else [])],
             "likelihood": config.model.likelihood.model_dump(),
             "prior": config.model.prior,
             "architecture": config.model.architecture,

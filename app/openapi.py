@@ -45,7 +45,7 @@ def _describe(app: FastAPI, model: Model) -> dict[str, Any]:
             name = operation["operationId"]
             if name in bodies:
                 operation["requestBody"] = {"required": True, "content": bodies[name]}
-            if name in ("decode", "sample", "sample_with_body"):
+            if name in ("decode", "reconstruct", "sample", "sample_with_body"):
                 content = operation["responses"]["200"]["content"]
                 operation["responses"]["200"]["content"] = {PNG: {"schema": BINARY}} | content
             operation["responses"].pop("422", None)
@@ -80,6 +80,7 @@ def _bodies(model: Model) -> dict[str, dict[str, Any]]:
     } | {media: {"schema": BINARY} for media in IMAGE_TYPES}
     return {
         "encode": images,
+        "reconstruct": images,
         "decode": {JSON: {"schema": _ref("Latents"), "example": {"latents": [code]}}},
         "sample_with_body": {
             JSON: {"schema": _ref("SampleRequest"), "example": {"count": 16, "seed": 7, "temperature": 1.0}}

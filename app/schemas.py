@@ -79,7 +79,7 @@ class ModelCard(BaseModel):
     kind: str
     latents: int = Field(description="Z, the length of a latent vector")
     input_shape: tuple[int, int, int] = Field(description="channels, rows, columns")
-    capabilities: list[Literal["encode", "decode", "sample"]]
+    capabilities: list[Literal["encode", "decode", "reconstruct", "sample"]]
     likelihood: dict[str, Any]
     prior: str
     architecture: dict[str, Any]

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.routes import decode, encode, health, models, sample
+from app.routes import decode, encode, health, models, reconstruct, sample
 
 router = APIRouter()
-for resource in (encode, decode, sample, models, health):
+for resource in (encode, decode, reconstruct, sample, models, health):
     router.include_router(resource.router)

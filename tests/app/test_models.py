@@ -15,7 +15,7 @@ def test_the_card_says_what_the_checkpoint_is(client: TestClient, zoo) -> None:
     assert card["architecture"] == {"encoder": [256], "latents": 50, "decoder": [256]}
     weights = (784 * 256 + 256) + (256 * 100 + 100) + (50 * 256 + 256) + (256 * 784 + 784)
     assert card["parameters"] == weights
-    assert card["capabilities"] == ["encode", "decode", "sample"]
+    assert card["capabilities"] == ["encode", "decode", "reconstruct", "sample"]
     assert client.get("/v1/models").json() == {"default": "mnist-mlp", "models": [card]}
 
 
@@ -26,7 +26,13 @@ def test_probes(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/encode"), ("POST", "/v1/decode"), ("POST", "/v1/sample"), ("GET", "/v1/sample")],
+    [
+        ("POST", "/v1/encode"),
+        ("POST", "/v1/reconstruct"),
+        ("POST", "/v1/decode"),
+        ("POST", "/v1/sample"),
+        ("GET", "/v1/sample"),
+    ],
 )
 def test_a_model_may_be_named(client: TestClient, method: str, path: str) -> None:
     problem = assert_problem(client.request(method, f"{path}?model=nobody"), 404, "model-not-found")
