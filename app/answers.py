@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Query, Request, Response
 
-from app.engine import Array
-from app.errors import NotAcceptableError
-from app.images import contact_sheet, png
+from app.engine import Array, Model
+from app.errors import LimitError, NotAcceptableError
+from app.images import contact_sheet, png, sheet_size
+from app.state import SettingsDep
 
 JSON, PNG = "application/json", "image/png"
 
@@ -59,6 +60,7 @@ class ImageForm:
     def __init__(
         self,
         request: Request,
+        settings: SettingsDep,
         columns: Annotated[
             int | None, Query(ge=1, le=1024, description="Of the contact sheet; left out, about square.")
         ] = None,
@@ -66,6 +68,13 @@ class ImageForm:
     ) -> None:
         self.media = choose(request, (PNG, JSON))
         self.columns, self.scale = columns, scale
+        self._limit = settings.max_sheet_pixels
+
+    def check(self, count: int, model: Model) -> None:
+        """Raises: LimitError: if the contact sheet of `count` images would be too large."""
+        height, width = sheet_size(count, *model.image_shape, self.columns, self.scale)
+        if self.media == PNG and height * width > self._limit:
+            raise LimitError("pixels of the PNG", "max_sheet_pixels", self._limit, height * width)
 
     def answer(self, model: str, images: Array, **others: Any) -> Response:
         """One image as itself, several as a contact sheet; or JSON, with `others` beside them."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
+from anyio import to_thread
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -15,11 +16,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from app.engine import Array, Model
 from app.errors import BodyTooLargeError, LimitError, MalformedError, MediaTypeError
 from app.images import Fit, ImageError, Polarity, fit_image, read_image
+from app.numbers import rows_of_numbers
 from app.settings import Settings
 from app.state import ModelDep, SettingsDep
-from models.errors import ShapeError
+from models.errors import InputError
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
+MAX_FIELDS = 8
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
 
 
@@ -64,31 +67,35 @@ async def read_images(
     elif kind in IMAGE_TYPES:
         files = [await _read(request, settings)]
     elif kind == JSON:
-        document = _load_object(await _read(request, settings))
-        if document.keys() == {"pixels"}:
-            return _pixels(document["pixels"], model, settings)
-        if document.keys() != {"images"}:
+        document = load_object(await _read(request, settings))
+        if len(document) != 1 or not document.keys() <= {"images", "pixels"}:
             raise MalformedError(f"body: expected either images or pixels, found {_keys(document)}")
-        files = _decode_files(document["images"])
+        ((name, values),) = document.items()
+        _check_count(name, values, "max_images", settings.max_images)
+        if name == "pixels":
+            return await run_in_threadpool(_pixels, values, model)
+        files = _decode_files(values)
     else:
         raise _unsupported(request, MULTIPART, *IMAGE_TYPES, JSON)
-    _check_count("images", len(files), "max_images", settings.max_images)
-    return await run_in_threadpool(_fit_all, files, model, settings, fit, polarity)
+    return await to_thread.run_sync(
+        _fit_all, files, model, settings.max_pixels, fit, polarity, limiter=request.state.readers
+    )
 
 
 ImagesDep = Annotated[Array, Depends(read_images)]
 
 
-async def read_latents(settings: SettingsDep, body: JsonDep) -> Array:
-    """The latent vectors of a request: (N, Z) float32, finite. Raises: as `read_json`; MalformedError; LimitError."""
-    document = _load_object(body)
+async def read_latents(settings: SettingsDep, model: ModelDep, body: JsonDep) -> Array:
+    """The latent vectors of a request: (N, Z) float32, finite.
+
+    Raises: as `read_json`; MalformedError; LimitError; ShapeError; InputError.
+    """
+    document = load_object(body)
     if document.keys() != {"latents"}:
         raise MalformedError(f"body: expected latents, found {_keys(document)}")
-    latents = _numbers("latents", document["latents"])
-    if latents.ndim != 2:
-        raise ShapeError(f"latents: expected a list of lists of numbers, found shape {latents.shape}")
-    _check_count("latents", len(latents), "max_latents", settings.max_latents)
-    return latents
+    latents = document["latents"]
+    _check_count("latents", latents, "max_latents", settings.max_latents)
+    return await run_in_threadpool(rows_of_numbers, "latents", latents, model.latents)
 
 
 LatentsDep = Annotated[Array, Depends(read_latents)]
@@ -119,18 +126,20 @@ async def _read(request: Request, settings: Settings) -> bytes:
 
 async def _read_form(request: Request, settings: Settings) -> list[bytes]:
     """The files of the field `images`."""
-    most = settings.max_body_bytes  # the body's limit bounds the parts too: each costs bytes
-    parser = MultiPartParser(request.headers, _chunks(request, settings), max_files=most, max_fields=most)
-    parser.spool_max_size = most  # in memory: the file system may be read-only
+    # One file too many is enough to know; a few fields may stand beside them by mistake, and are named below.
+    parser = MultiPartParser(
+        request.headers, _chunks(request, settings), max_files=settings.max_images, max_fields=MAX_FIELDS
+    )
+    parser.spool_max_size = settings.max_body_bytes  # in memory: the file system may be read-only
     try:
         form = await parser.parse()
     except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise LimitError("images", "max_images", settings.max_images, "more") from error
         raise MalformedError(f"body: not multipart/form-data: {error.message}") from error
-    except KeyError as error:
-        raise MalformedError("body: expected a boundary in the Content-Type multipart/form-data, found none") from error
     try:
         if form.keys() != {"images"}:
-            found = ", ".join(sorted(form.keys())) or "none"
+            found = ", ".join(sorted(form.keys()))[:200] or "none (or one cut short)"
             raise MalformedError(f"body: expected a form with the field images alone, found {found}")
         parts = form.getlist("images")
         if not all(isinstance(part, UploadFile) for part in parts):
@@ -140,7 +149,8 @@ async def _read_form(request: Request, settings: Settings) -> list[bytes]:
         await form.close()
 
 
-def _load_object(body: bytes) -> dict[str, Any]:
+def load_object(body: bytes) -> dict[str, Any]:
+    """A JSON object. Raises: MalformedError."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -163,51 +173,35 @@ def _decode_files(values: object) -> list[bytes]:
         raise MalformedError(f"images: not base64: {error}") from error
 
 
-def _numbers(name: str, values: object) -> Array:
-    """Nested lists of finite numbers as float32."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise MalformedError(f"{name}: expected lists of one length each, found lengths that differ") from error
-    if array.dtype.kind not in "iuf":
-        raise MalformedError(f"{name}: expected lists of numbers, found something else among them")
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise MalformedError(f"{name}: expected numbers within float32's range, found larger ones")
-    return array
-
-
-def _pixels(values: object, model: Model, settings: Settings) -> Array:
-    pixels = _numbers("pixels", values)
-    rows, columns = model.image_shape
-    if pixels.shape[1:] not in ((rows, columns), (rows * columns,)):
-        raise ShapeError(
-            f"pixels: expected a list of images of {rows * columns} numbers, or {rows}x{columns}, found {pixels.shape}"
-        )
-    _check_count("pixels", len(pixels), "max_images", settings.max_images)
-    if pixels.min() < 0 or pixels.max() > 1:
-        raise MalformedError(f"pixels: expected numbers in 0..1, found {pixels.min():g} to {pixels.max():g}")
-    return pixels.reshape(-1, rows, columns)
-
-
-def _check_count(what: str, found: int, limit: str, value: int) -> None:
-    if not found:
+def _check_count(what: str, values: object, limit: str, value: int) -> None:
+    """Before anything is made of them."""
+    if not isinstance(values, list):
+        raise MalformedError(f"{what}: expected a list, found {type(values).__name__}")
+    if not values:
         raise MalformedError(f"{what}: expected at least one, found none")
-    if found > value:
-        raise LimitError(what, limit, value, found)
+    if len(values) > value:
+        raise LimitError(what, limit, value, len(values))
 
 
-def _fit_all(files: list[bytes], model: Model, settings: Settings, fit: Fit | None, polarity: Polarity) -> Array:
-    return np.stack([_fit(file, i, model, settings, fit, polarity) for i, file in enumerate(files)])
+def _fit_all(files: list[bytes], model: Model, max_pixels: int, fit: Fit | None, polarity: Polarity) -> Array:
+    """Read every file and make it the model's input; `max_pixels` is for all of them together."""
+    images = []
+    for i, file in enumerate(files):
+        try:
+            picture = read_image(file, max_pixels)
+        except ImageError as error:
+            raise type(error)(f"images[{i}]: {error}") from error
+        max_pixels -= picture.size
+        images.append(fit_image(picture, fit, polarity, model.image_shape[0], model.box))
+    return np.stack(images)
 
 
-def _fit(file: bytes, i: int, model: Model, settings: Settings, fit: Fit | None, polarity: Polarity) -> Array:
-    try:
-        picture = read_image(file, settings.max_image_pixels)
-    except ImageError as error:
-        raise type(error)(f"images[{i}]: {error}") from error
-    return fit_image(picture, fit, polarity, model.image_shape[0], model.box)
+def _pixels(values: object, model: Model) -> Array:
+    rows, columns = model.image_shape
+    pixels = rows_of_numbers("pixels", values, rows * columns, (rows, columns))
+    if pixels.min() < 0 or pixels.max() > 1:
+        raise InputError(f"pixels: expected numbers in 0..1, found {pixels.min():g} to {pixels.max():g}")
+    return pixels.reshape(-1, rows, columns)
 
 
 def _unsupported(request: Request, *expected: str) -> MediaTypeError:

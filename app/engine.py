@@ -144,7 +144,7 @@ class Engine:
         """The model of that name, or the default one. Raises: ModelNotFoundError."""
         found = self.models.get(self.default if name is None else name)
         if found is None:
-            raise ModelNotFoundError(f"model: expected one of {', '.join(self.models)}, found {name!r}")
+            raise ModelNotFoundError(f"model: expected one of {', '.join(self.models)}, found {name!r:.80}")
         return found
 
 

@@ -9,6 +9,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.engine import ModelNotFoundError
 from app.images import ImageError, ImageTooLargeError
@@ -26,7 +27,7 @@ class BodyTooLargeError(ReparamError):
 class LimitError(ReparamError):
     """A request asks for more than a limit allows."""
 
-    def __init__(self, what: str, limit: str, value: int, found: int) -> None:
+    def __init__(self, what: str, limit: str, value: int, found: int | str) -> None:
         super().__init__(f"{what}: expected at most {value} ({limit}, set by REPARAM_{limit.upper()}), found {found}")
 
 
@@ -106,7 +107,18 @@ async def _http(request: Request, error: Exception) -> Response:
     detail = details.get(error.status_code, str(error.detail))
     answer = problem(request, error.status_code, phrase.lower().replace(" ", "-"), phrase, detail)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:  # the framework names the methods of one route, and a path may have several
+        answer.headers["Allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    methods: set[str] = set()
+    for method in ("GET", "POST"):
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes):
+            methods |= {method, "HEAD"} if method == "GET" else {method}
+    return sorted(methods)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

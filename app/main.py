@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app.engine import Engine
 from app.errors import add_error_handlers
-from app.middleware import PlainStartError, RequestId
+from app.middleware import HeadAsGet, PlainStartError, RequestId
 from app.openapi import DESCRIPTION, describe
 from app.routes import router
 from app.settings import Settings
@@ -30,18 +31,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         engine = Engine.load(settings.checkpoint_folders(), settings.default_model, settings.threads)
         app.openapi = partial(describe, app, engine.model())  # type: ignore[method-assign]
-        yield {"settings": settings, "engine": engine}
+        yield {"settings": settings, "engine": engine, "readers": CapacityLimiter(settings.image_readers)}
 
     app = FastAPIOffline(
         title="Reparam",
         version=version("reparam"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        redirect_slashes=False,
         swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True, "docExpansion": "list"},
     )
     app.include_router(router)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     add_error_handlers(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestId)
     app.add_middleware(PlainStartError)
     return app

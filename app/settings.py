@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ZOO = Path(__file__).resolve().parent.parent / "models" / "zoo"
@@ -16,8 +16,8 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    workers: PositiveInt = Field(1, description="Processes that serve.")
-    threads: PositiveInt = Field(1, description="CPU threads of torch in each worker.")
+    workers: PositiveInt = Field(1, le=256, description="Processes that serve.")
+    threads: PositiveInt = Field(1, le=256, description="CPU threads of torch in each worker.")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         ("mnist-mlp",),
         min_length=1,
@@ -28,10 +28,18 @@ class Settings(BaseSettings):
     )
     max_body_bytes: PositiveInt = Field(10 * 2**20, description="Largest request body.")
     max_images: PositiveInt = Field(256, description="Most images in a request.")
-    max_image_pixels: PositiveInt = Field(25_000_000, description="Most pixels of an uploaded image, before decoding.")
+    max_pixels: PositiveInt = Field(
+        16_000_000, description="Most pixels in the images of a request together, before they are decoded."
+    )
+    image_readers: PositiveInt = Field(
+        2, le=256, description="How many requests' images a worker reads at once; each takes up to 30 bytes a pixel."
+    )
     max_latents: PositiveInt = Field(1024, description="Most latent vectors in a request.")
     max_samples: PositiveInt = Field(1024, description="Most images drawn by a request.")
-    shutdown_timeout_s: PositiveFloat = Field(10.0, description="How long a stop waits for requests in flight.")
+    max_sheet_pixels: PositiveInt = Field(
+        16_000_000, description="Most pixels of a PNG that is answered, the contact sheet's and the scale's."
+    )
+    shutdown_timeout_s: PositiveInt = Field(10, le=3600, description="How long a stop waits for requests in flight.")
 
     @field_validator("models", mode="before")
     @classmethod
@@ -40,4 +48,9 @@ class Settings(BaseSettings):
 
     def checkpoint_folders(self) -> list[Path]:
         """Where each of `models` lies: a name without a slash is a shipped checkpoint's."""
-        return [Path(model) if "/" in model else ZOO / model for model in self.models]
+        return [checkpoint_folder(model) for model in self.models]
+
+
+def checkpoint_folder(model: str) -> Path:
+    """Where a checkpoint lies that is named by its name in the zoo, or by a path."""
+    return Path(model) if "/" in model or not model else ZOO / model

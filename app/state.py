@@ -2,6 +2,7 @@
 
 from typing import Annotated, TypedDict
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
 from app.engine import Engine, Model
@@ -13,6 +14,7 @@ class State(TypedDict):
 
     settings: Settings
     engine: Engine
+    readers: CapacityLimiter  # of the threads that read uploaded images, which take the most memory
 
 
 def _settings(request: Request) -> Settings:

@@ -1,11 +1,12 @@
 """`reparam encode`, `decode` and `sample`: the service's calls, on files and offline, through the same engine."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.images import Fit, ImageError, Polarity, contact_sheet, fit_image, read_image
+from app.numbers import rows_of_numbers
 from models.errors import InputError, ReparamError
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 MODEL = Annotated[str, typer.Option(metavar="NAME|DIR", help="A shipped checkpoint, or a folder (with a /).")]
 OUT = Annotated[Path, typer.Option(metavar="FILE", help="Where the answer goes; the ending says in what form.")]
-COLUMNS = Annotated[int | None, typer.Option(min=1, help="Of the contact sheet; left out, about square.")]
+COLUMNS = Annotated[int | None, typer.Option(min=1, max=1024, help="Of the contact sheet; left out, about square.")]
 SCALE = Annotated[int, typer.Option(min=1, max=16, help="How many pixels wide a pixel of the PNG is.")]
 
 
@@ -27,14 +28,12 @@ def encode(
     """Encode images to the means and variances of their codes: FILE ends in .json, .npz or .safetensors."""
     import numpy as np
 
-    from app.settings import Settings
-
     _check_ending(out, ".json", ".npz", ".safetensors")
     served = _load(model)
     inputs = []
     for path in images:
         try:
-            picture = read_image(_read(path), Settings.model_fields["max_image_pixels"].default)
+            picture = read_image(_read(path))
         except ImageError as error:
             raise InputError(f"{path}: {error}") from error
         inputs.append(fit_image(picture, fit, polarity, served.image_shape[0], served.box))
@@ -56,15 +55,17 @@ def decode(
     """Decode latent vectors to images: FILE ends in .png (several become a contact sheet) or .npy."""
     _check_ending(out, ".png", ".npy")
     served = _load(model)
-    images = served.decode(_read_latents(latents))
+    images = served.decode(_read_latents(latents, served.latents))
     _write_images(out, images, columns, scale)
     typer.echo(f"{out}: {len(images)} image{'s' if len(images) > 1 else ''}")
 
 
 def sample(
     out: OUT = Path("samples.png"),
-    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many images.")] = 16,
-    seed: Annotated[int | None, typer.Option(min=0, help="The noise; left out, a new one is drawn, and told.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many images.")] = 16,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="The noise; left out, a new one is drawn, and told.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=10, help="Scales the noise.")] = 1.0,
     model: MODEL = "mnist-mlp",
     columns: COLUMNS = None,
@@ -79,9 +80,9 @@ def sample(
 
 def _load(name: str) -> "Model":
     from app.engine import Engine
-    from app.settings import Settings
+    from app.settings import checkpoint_folder
 
-    return Engine.load(Settings(models=(name,)).checkpoint_folders()).model()
+    return Engine.load([checkpoint_folder(name)]).model()
 
 
 def _read(path: Path) -> bytes:
@@ -91,13 +92,13 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: expected a file: {error.strerror}") from error
 
 
-def _read_latents(path: Path) -> "Array":
+def _read_latents(path: Path, width: int) -> "Array":
     """(N, Z) float32 from the forms that `encode` writes, and .npy."""
     import io
-    import json
     import zipfile
 
     import numpy as np
+    import orjson
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -105,22 +106,20 @@ def _read_latents(path: Path) -> "Array":
     data = _read(path)
     try:
         if path.suffix == ".json":
-            document = json.loads(data)
-            found: Any = document["mean"] if "mean" in document else document["latents"]
-        elif path.suffix == ".safetensors":
-            found = load(data)["mean"]
+            document = orjson.loads(data)
+            name = "mean" if "mean" in document else "latents"
+            return rows_of_numbers(name, document[name], width)
+        if path.suffix == ".safetensors":
+            latents = load(data)["mean"]
         else:
             file = np.load(io.BytesIO(data), allow_pickle=False)
-            found = file if path.suffix == ".npy" else file["mean"]
-        latents = np.asarray(found, dtype=np.float32)
-    except (ValueError, TypeError, KeyError, EOFError, SafetensorError, zipfile.BadZipFile) as error:
+            latents = file if path.suffix == ".npy" else file["mean"]
+        if latents.dtype.kind not in "iuf":
+            raise InputError(f"expected real numbers, found {latents.dtype}")
+        return rows_of_numbers("latents", latents.tolist(), width)
+    except (InputError, ValueError, TypeError, KeyError, EOFError, SafetensorError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: expected latent vectors (mean or latents, N lists of Z numbers): {reason}"
-        ) from error
-    if not np.isfinite(latents).all():
-        raise InputError(f"{path}: expected finite numbers, found NaN or infinity")
-    return latents
+        raise InputError(f"{path}: expected latent vectors, N lists of {width} numbers: {reason}") from error
 
 
 def _write_numbers(path: Path, model: str, arrays: dict[str, "Array"]) -> None:

@@ -41,6 +41,6 @@ def serve(
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        timeout_graceful_shutdown=round(settings.shutdown_timeout_s),
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
         server_header=False,
     )

@@ -1,6 +1,6 @@
 """Pictures: from bytes to a model's input, and from a model's output to bytes. NumPy and Pillow, no torch, no HTTP."""
 
-from app.images.drawing import contact_sheet, png
+from app.images.drawing import contact_sheet, png, sheet_size
 from app.images.fitting import Fit, fit_image
 from app.images.ink import Polarity
 from app.images.reading import ImageError, ImageTooLargeError, Picture, Pixels, read_image
@@ -16,4 +16,5 @@ __all__ = [
     "fit_image",
     "png",
     "read_image",
+    "sheet_size",
 ]

@@ -4,6 +4,7 @@ from io import BytesIO
 from math import ceil, sqrt
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from app.images.reading import Pixels
@@ -20,12 +21,14 @@ def png(image: Pixels) -> bytes:
     """
     if image.ndim != 2 or not image.size:
         raise ShapeError(f"image: expected (H, W), found {image.shape}")
-    if not np.isfinite(image).all():
-        raise ShapeError("image: expected finite numbers, found NaN or infinity")
-    levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    file = BytesIO()
-    Image.fromarray(levels).save(file, "PNG", compress_level=_COMPRESSION)
-    return file.getvalue()
+    return _encode(_levels(image))
+
+
+def sheet_size(count: int, height: int, width: int, columns: int | None = None, scale: int = 1) -> tuple[int, int]:
+    """The height and width in pixels of the contact sheet of `count` images."""
+    columns = min(ceil(sqrt(count)) if columns is None else columns, count)
+    rows = ceil(count / columns)
+    return scale * (rows * (height + _GAP) - _GAP), scale * (columns * (width + _GAP) - _GAP)
 
 
 def contact_sheet(images: Pixels, columns: int | None = None, scale: int = 1) -> bytes:
@@ -37,14 +40,24 @@ def contact_sheet(images: Pixels, columns: int | None = None, scale: int = 1) ->
     """
     if images.ndim != 3 or not images.size:
         raise ShapeError(f"images: expected (N, H, W), N at least 1, found {images.shape}")
-    columns = ceil(sqrt(len(images))) if columns is None else columns
-    if columns < 1 or scale < 1:
+    if (columns is not None and columns < 1) or scale < 1:
         raise ShapeError(f"contact sheet: expected columns and scale of 1 or more, found {columns} and {scale}")
     count, height, width = images.shape
-    columns = min(columns, count)
-    rows = ceil(count / columns)
-    cells = np.zeros((rows * columns, height + _GAP, width + _GAP), images.dtype)
-    cells[:count, :height, :width] = images
-    sheet = cells.reshape(rows, columns, height + _GAP, width + _GAP).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * (height + _GAP), columns * (width + _GAP))[:-_GAP, :-_GAP]
-    return png(sheet.repeat(scale, axis=0).repeat(scale, axis=1))
+    sheet = np.zeros(sheet_size(count, height, width, columns), np.uint8)
+    across = (sheet.shape[1] + _GAP) // (width + _GAP)
+    for i, levels in enumerate(_levels(images)):
+        top, left = i // across * (height + _GAP), i % across * (width + _GAP)
+        sheet[top : top + height, left : left + width] = levels
+    return _encode(sheet.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def _levels(pixels: Pixels) -> npt.NDArray[np.uint8]:
+    if not np.isfinite(pixels).all():
+        raise ShapeError("image: expected finite numbers, found NaN or infinity")
+    return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+
+def _encode(levels: npt.NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(levels).save(file, "PNG", compress_level=_COMPRESSION)
+    return file.getvalue()

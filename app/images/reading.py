@@ -33,8 +33,13 @@ class Picture:
     pixels: Pixels
     grey: bool = True
 
+    @property
+    def size(self) -> int:
+        """How many pixels it has."""
+        return self.pixels.size
 
-def read_image(data: bytes, max_pixels: int = 25_000_000) -> Picture:
+
+def read_image(data: bytes, max_pixels: int = 16_000_000) -> Picture:
     """Read a PNG, JPEG, WebP, BMP, GIF or TIFF file: its first frame, turned upright, flattened and made grey.
 
     An 8-bit grey value v becomes exactly float32(v) / float32(255); 16-bit grey keeps its 16 bits.
@@ -47,9 +52,7 @@ def read_image(data: bytes, max_pixels: int = 25_000_000) -> Picture:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise ImageTooLargeError(
-                    f"expected at most {max_pixels} pixels (max_image_pixels), found {width} x {height}"
-                )
+                raise ImageTooLargeError(f"expected at most {max_pixels} pixels (max_pixels), found {width} x {height}")
             image.load()
             upright: Image.Image = image
             with suppress(Exception):  # damaged EXIF is no reason to refuse sound pixels
@@ -61,7 +64,7 @@ def read_image(data: bytes, max_pixels: int = 25_000_000) -> Picture:
         found = f"{len(data)} bytes starting {data[:8].hex(' ')}" if data else "no bytes"
         raise ImageError(f"expected a sound PNG, JPEG, WebP, BMP, GIF or TIFF file, found {found}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limit, far above
-        raise ImageTooLargeError(f"expected at most {max_pixels} pixels (max_image_pixels), found more") from error
+        raise ImageTooLargeError(f"expected at most {max_pixels} pixels (max_pixels), found more") from error
     except Exception as error:  # a decoder meets damage with a dozen kinds of exception, SyntaxError among them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"expected a sound picture, found it damaged: {reason}") from error

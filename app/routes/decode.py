@@ -14,5 +14,6 @@ router = APIRouter(tags=["images and latents"])
 @router.post("/v1/decode", response_model=ImagesAnswer, operation_id="decode")
 async def decode(model: ModelDep, form: ImageFormDep, latents: LatentsDep) -> Response:
     """The mean image that each latent vector stands for."""
+    form.check(len(latents), model)
     images = await run_in_threadpool(model.decode, latents)
     return await run_in_threadpool(form.answer, model.name, images)

@@ -14,5 +14,6 @@ router = APIRouter(tags=["images and latents"])
 @router.post("/v1/reconstruct", response_model=ImagesAnswer, operation_id="reconstruct")
 async def reconstruct(model: ModelDep, form: ImageFormDep, images: ImagesDep) -> Response:
     """Encode every image and decode its mean: what is left after the bottleneck."""
+    form.check(len(images), model)
     rebuilt = await run_in_threadpool(model.reconstruct, images)
     return await run_in_threadpool(form.answer, model.name, rebuilt)

@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from app.answers import ImageForm, ImageFormDep
-from app.bodies import JsonDep
+from app.bodies import JsonDep, load_object
 from app.engine import Model
 from app.errors import LimitError, MalformedError
 from app.schemas import SampleAnswer, SampleRequest
@@ -21,6 +21,7 @@ router = APIRouter(tags=["generation"])
 async def _sample(model: Model, settings: Settings, form: ImageForm, wanted: SampleRequest) -> Response:
     if wanted.count > settings.max_samples:
         raise LimitError("count", "max_samples", settings.max_samples, wanted.count)
+    form.check(wanted.count, model)
     drawn = await run_in_threadpool(model.sample, wanted.count, wanted.seed, wanted.temperature)
     answer = await run_in_threadpool(
         form.answer, model.name, drawn.images, latents=drawn.latents, seed=drawn.seed, temperature=wanted.temperature
@@ -43,7 +44,7 @@ async def sample_by_link(
 async def sample(model: ModelDep, settings: SettingsDep, form: ImageFormDep, body: JsonDep) -> Response:
     """Decode standard Gaussian noise: digits that nobody wrote. The same seed gives the same digits, anywhere."""
     try:
-        wanted = SampleRequest.model_validate_json(body, extra="forbid")
+        wanted = SampleRequest.model_validate(load_object(body), extra="forbid")
     except ValidationError as error:
         raise MalformedError(f"body: {explain(error)}") from error
     return await _sample(model, settings, form, wanted)

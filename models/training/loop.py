@@ -1,9 +1,12 @@
 """The training loop: maximise the ELBO, keep the best weights, survive being interrupted."""
 
+import fcntl
 import hashlib
 import math
+import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +54,14 @@ def train(
         set, or holds another one; if the loss is not finite; if something cannot be written. The last checkpoint is
         intact in each case.
     """
+    _check(recipe, digits)
     try:
-        progress = _begin(recipe, digits, out, resume, threads or torch.get_num_threads())
-        return _Run(recipe, digits, out, progress, provenance or {}, reporter or Reporter()).finish()
+        if out.exists() and not out.is_dir():
+            raise TrainingError(f"{out}: expected a folder for the run, found a file")
+        out.mkdir(parents=True, exist_ok=True)
+        with _locked(out):
+            progress = _begin(recipe, digits, out, resume, threads or torch.get_num_threads())
+            return _Run(recipe, digits, out, progress, provenance or {}, reporter or Reporter()).finish()
     except OSError as error:
         raise TrainingError(
             f"cannot write {error.filename or out}: {error.strerror or error}; what was saved before is intact, "
@@ -61,7 +69,21 @@ def train(
         ) from error
 
 
-def _begin(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int) -> Progress:
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other runs out of the folder; a run that is killed lets go of it. Raises: TrainingError: if one is in it."""
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(f"{out}: another run is training in this folder: stop it, or name another") from error
+        yield
+    finally:
+        os.close(folder)
+
+
+def _check(recipe: Recipe, digits: Digits) -> None:
     kept = len(digits.images) - recipe.data.validation
     if kept < recipe.training.batch_size:
         raise RecipeError(
@@ -73,8 +95,10 @@ def _begin(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int
             f"model.input_shape: expected the digits' {[1, *digits.images.shape[1:]]}, "
             f"found {list(recipe.model.input_shape)}"
         )
+
+
+def _begin(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int) -> Progress:
     sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
-    out.mkdir(parents=True, exist_ok=True)
     found = read_progress(out)
     if found is None:
         return Progress(recipe=recipe, data_sha256=sha256, threads=threads)

@@ -25,6 +25,20 @@ def test_a_method_that_is_not_allowed_says_which_are(client: TestClient) -> None
     assert answer.headers["allow"] == "POST"
 
 
+def test_every_method_of_a_path_is_named(client: TestClient) -> None:
+    assert client.delete("/v1/sample").headers["allow"] == "GET, HEAD, POST"
+
+
+def test_head_is_answered_where_get_is(client: TestClient) -> None:
+    for path in ("/healthz", "/readyz", "/v1/models", "/v1/sample", "/docs"):
+        assert client.head(path).status_code == 200
+    assert client.head("/v1/encode").status_code == 405
+
+
+def test_a_slash_too_many_is_not_followed_elsewhere(client: TestClient) -> None:
+    assert_problem(client.get("/v1/models/", headers={"host": "elsewhere.example"}), 404, "not-found")
+
+
 def test_what_is_unexpected_is_a_problem_and_tells_the_caller_nothing_of_the_inside() -> None:
     app = create_app(Settings())
     app.add_api_route("/broken", _broken)

@@ -82,6 +82,14 @@ def test_what_nobody_accepts_is_a_problem(client: TestClient, accept: str) -> No
     assert "image/png" in problem["detail"] and accept in problem["detail"]
 
 
+def test_a_picture_that_would_be_too_large_is_refused_before_it_is_made() -> None:
+    with TestClient(create_app(Settings(max_sheet_pixels=28 * 57))) as small:
+        assert small.get("/v1/sample?count=2").status_code == 200  # 28 x 57 pixels
+        problem = assert_problem(small.get("/v1/sample?count=2&scale=2"), 422, "limit-exceeded")
+        assert "REPARAM_MAX_SHEET_PIXELS" in problem["detail"]
+        assert small.get("/v1/sample?count=2&scale=2", headers=JSON).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "name", "words"),
     [

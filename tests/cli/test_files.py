@@ -71,10 +71,13 @@ def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
         (("encode", SEVEN, "--out", "no/such/folder.json"), "no/such/folder.json: cannot be written"),
         (("encode", SEVEN, "--model", "nobody"), "nobody"),
         (("decode", "text.json"), "text.json: expected latent vectors"),
-        (("decode", "short.json"), "expected shape (N, 50)"),
-        (("decode", "nan.json"), "nan.json: expected finite numbers"),
+        (("decode", "short.json"), "short.json: expected latent vectors, N lists of 50 numbers: latents[0]"),
+        (("decode", "nan.json"), "nan.json: expected latent vectors"),
         (("decode", "other.json"), "other.json: expected latent vectors"),
         (("decode", "pickle.npy"), "pickle.npy: expected latent vectors"),
+        (("decode", "deep.json"), "deep.json: expected latent vectors"),
+        (("decode", "huge.json"), "huge.json: expected latent vectors"),
+        (("decode", "complex.npy"), "complex.npy: expected latent vectors"),
         (("sample", "--out", "digits.gif"), "expected a name ending in .png, .npy, found .gif"),
     ],
 )
@@ -84,6 +87,9 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[object, ...], wo
     (tmp_path / "short.json").write_text('{"latents": [[1, 2]]}')
     (tmp_path / "nan.json").write_text('{"latents": [[NaN]]}')
     (tmp_path / "other.json").write_text('{"codes": []}')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "huge.json").write_text(json.dumps({"latents": [[10**400] * 50]}))
+    np.save(tmp_path / "complex.npy", np.zeros((1, 50), np.complex64))
     np.save(tmp_path / "pickle.npy", np.array([{}]), allow_pickle=True)
     assert words in reparam(*arguments, cwd=tmp_path, status=1)
 

@@ -47,20 +47,49 @@ def test_the_comparison_can_fail() -> None:
 def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
     sessions = _sessions((ROOT / "README.md").read_text())
     assert sum("curl" in command for command, _ in sessions) >= 3
-    (tmp_path / "app").symlink_to(ROOT / "app")
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
-    (tmp_path / "models").symlink_to(ROOT / "models")
+    _checkout(tmp_path)
     with running() as (url, _):
         for command, shown in sessions:
             if command.startswith("make "):
                 continue  # the fresh clone's test and this run itself are those
             here = command.replace("http://127.0.0.1:8000", url)
-            environment = {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "COLUMNS": "200"}
-            end = subprocess.run(
-                ["bash", "-ec", here], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-            )
-            assert end.returncode == 0, (command, end.stdout, end.stderr)
-            assert _agree(shown, end.stdout.strip()), f"{command}\nshown:\n{shown}\nhappened:\n{end.stdout.strip()}"
+            happened = _run(here, tmp_path)
+            assert _agree(shown, happened), f"{command}\nshown:\n{shown}\nhappened:\n{happened}"
+
+
+def test_the_training_commands_make_a_checkpoint(tmp_path: Path, mnist: Path) -> None:
+    """As they stand but for two epochs on the digits at hand; what is installed and fetched is here already."""
+    (block,) = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    install, fetch, train, evaluate, serve = block.strip().splitlines()
+    assert install == ".venv/bin/pip install -c constraints.txt -e '.[train]'"
+    assert fetch == ".venv/bin/reparam data fetch --to data/mnist"
+    _checkout(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mnist").symlink_to(mnist)
+    recipe = (ROOT / "models" / "recipes" / "mnist-mlp.toml").read_text()
+    (tmp_path / "short.toml").write_text(re.sub(r"epochs = \d+", "epochs = 2", recipe))
+    _run(train.replace("models/recipes/mnist-mlp.toml", "short.toml"), tmp_path)
+    assert "test_nll_nats" in _run(evaluate + " --samples 2", tmp_path)
+    assert "test_nll_nats" in (tmp_path / "runs" / "mine" / "checkpoint" / "config.json").read_text()
+    assert serve == ".venv/bin/reparam serve --model runs/mine/checkpoint"
+    with running("--model", str(tmp_path / "runs" / "mine" / "checkpoint")):
+        pass
+
+
+def _checkout(folder: Path) -> None:
+    """What a clone after `make serve` has, without its own copy."""
+    for name in ("app", "models", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
+
+
+def _run(command: str, folder: Path) -> str:
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "COLUMNS": "200"}
+    end = subprocess.run(
+        ["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert end.returncode == 0, (command, end.stdout, end.stderr)
+    return end.stdout.strip()
 
 
 def test_every_make_target_that_is_shown_is_there() -> None:
