@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         16_000_000, description="Most pixels in the images of a request together, before they are decoded."
     )
     image_readers: PositiveInt = Field(
-        2, le=256, description="How many requests' images a worker reads at once; each takes up to 30 bytes a pixel."
+        2, le=256, description="How many requests' images a worker reads at once; each takes up to 40 bytes a pixel."
     )
     max_latents: PositiveInt = Field(1024, description="Most latent vectors in a request.")
     max_samples: PositiveInt = Field(1024, description="Most images drawn by a request.")
