@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from models.data import load_mnist
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,3 +20,9 @@ def mnist() -> Path:
 def zoo() -> Path:
     """The shipped checkpoints."""
     return ROOT / "models" / "zoo"
+
+
+@pytest.fixture(scope="session")
+def digits(mnist: Path) -> np.ndarray:
+    """1,000 real test digits, (1000, 28, 28) uint8."""
+    return load_mnist(mnist, "test").images

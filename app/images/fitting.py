@@ -9,6 +9,7 @@ from PIL import Image
 
 from app.images.ink import Ink, Polarity, find_ink
 from app.images.reading import Picture, Pixels
+from app.images.specks import without_specks
 
 Fit = Literal["digit", "stretch"]
 _Floats = npt.NDArray[np.floating]
@@ -56,8 +57,9 @@ def _digit(ink: Ink, size: int, box: int) -> Pixels:
     peak = float(outline.max())
     if peak < (max(0.1, 6 * noise / coarse) if noise else 1 / 255):
         return np.zeros((size, size), np.float32)
-    top, bottom = _extent(outline.max(axis=1) > peak / 4, coarse)
-    left, right = _extent(outline.max(axis=0) > peak / 4, coarse)
+    drawn = without_specks(outline, outline > peak / 4)
+    top, bottom = _extent(np.atleast_1d(drawn.any(axis=1)), coarse)
+    left, right = _extent(np.atleast_1d(drawn.any(axis=0)), coarse)
     scale = max(bottom - top, right - left) / box  # pixels of the page to one of the result
     reach = ceil((_MARGIN + 1) * scale)
     amount = _window(amount, top - reach, bottom + reach, left - reach, right + reach)

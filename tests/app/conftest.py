@@ -1,7 +1,6 @@
 """A running service on the shipped model, in this process."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from starlette.testclient import TestClient
 from app.images import png
 from app.main import create_app
 from app.settings import Settings
-from models.data import load_mnist
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +17,6 @@ def client() -> Iterator[TestClient]:
         create_app(Settings(max_images=8, max_latents=8, max_samples=64, max_body_bytes=200_000))
     ) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def digits(mnist: Path) -> np.ndarray:
-    """1,000 real test digits, (1000, 28, 28) uint8."""
-    return load_mnist(mnist, "test").images
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from app.images import contact_sheet, png, read_image
-from models.data import load_mnist
 from models.errors import ShapeError
 
 
@@ -13,11 +12,6 @@ def opened(data):
     image = Image.open(BytesIO(data))
     assert (image.format, image.mode) == ("PNG", "L")
     return np.asarray(image)
-
-
-@pytest.fixture(scope="module")
-def digits(mnist):
-    return load_mnist(mnist, "test").images
 
 
 def test_a_digit_comes_back_to_the_bit(digits):

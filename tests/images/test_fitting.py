@@ -6,15 +6,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from app.images import Picture, fit_image, read_image
-from models.data import load_mnist
 from tests.images.pages import CLOSE, EXACT, drawn
 
 NEAREST = Image.Resampling.NEAREST
-
-
-@pytest.fixture(scope="module")
-def digits(mnist):
-    return load_mnist(mnist, "test").images
 
 
 def picture(levels):

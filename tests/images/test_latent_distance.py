@@ -12,7 +12,6 @@ import torch
 
 from app.images import fit_image, read_image
 from models.checkpoint import load_checkpoint
-from models.data import load_mnist
 from tests.images.pages import CLOSE, EXACT, sharply_enlarged
 
 COUNT = 100
@@ -27,11 +26,6 @@ def latent_means(zoo: Path) -> Callable[[np.ndarray], np.ndarray]:
             return model.encode(torch.from_numpy(images.astype(np.float32)).flatten(1)).mean.numpy()
 
     return means
-
-
-@pytest.fixture(scope="module")
-def digits(mnist: Path) -> np.ndarray:
-    return load_mnist(mnist, "test").images
 
 
 @pytest.fixture(scope="module")

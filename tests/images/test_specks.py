@@ -1,0 +1,37 @@
+"""A speck beside the digit is no part of it."""
+
+import numpy as np
+import pytest
+
+from app.images import Picture, fit_image
+from app.images.specks import without_specks
+
+
+@pytest.mark.parametrize(("side", "speck"), [(280, 4), (1000, 15)])
+@pytest.mark.parametrize("noise", [0, 8])
+def test_a_speck_in_a_corner_changes_nothing(digits: np.ndarray, side: int, speck: int, noise: int) -> None:
+    scale = side // 56
+    for i, digit in enumerate(digits[:10]):
+        page = np.full((side, side), 235.0)
+        start = (side - 28 * scale) // 2
+        page[start : start + 28 * scale, start : start + 28 * scale] -= digit.repeat(scale, 0).repeat(scale, 1) * 0.9
+        page += noise * np.random.default_rng(i).standard_normal(page.shape)
+        spotted = page.copy()
+        spotted[:speck, -speck:] = 20
+        clean, dirty = (fit_image(Picture((p.clip(0, 255) / 255).astype(np.float32))) for p in (page, spotted))
+        assert np.abs(clean - dirty).mean() < (0.02 if noise else 1e-3)
+
+
+def test_parts_of_a_broken_digit_stay() -> None:
+    ink = np.zeros((28, 28), np.float32)
+    ink[4:8, 8:20] = 1  # the bar of a 5, apart from the rest
+    ink[11:24, 8:20] = 1
+    ink[0, 27] = 1
+    kept = without_specks(ink, ink > 0)
+    assert kept[:8].any() and kept[11:].any() and not kept[0, 27]
+    assert kept.sum() == (ink > 0).sum() - 1
+
+
+def test_a_page_of_one_part_is_kept_whole() -> None:
+    drawn = np.eye(200, 90, dtype=bool)
+    assert np.array_equal(without_specks(drawn.astype(np.float32), drawn), drawn)
