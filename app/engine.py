@@ -107,7 +107,7 @@ class Model:
             "input_shape": config.model.input_shape,
             "capabilities": ["encode", "decode", "reconstruct", *(["sample"] if self.generative else [])],
             "likelihood": config.model.likelihood.model_dump(),
-            "prior": config.model.prior,
+            "prior": config.model.prior.model_dump(),
             "architecture": config.model.architecture,
             "parameters": sum(p.numel() for p in self.checkpoint.model.parameters()),
             "sha256": config.weights.sha256,

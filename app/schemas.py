@@ -81,7 +81,7 @@ class ModelCard(BaseModel):
     input_shape: tuple[int, int, int] = Field(description="channels, rows, columns")
     capabilities: list[Literal["encode", "decode", "reconstruct", "sample"]]
     likelihood: dict[str, Any]
-    prior: str
+    prior: dict[str, Any]
     architecture: dict[str, Any]
     parameters: int
     sha256: str = Field(description="of model.safetensors")

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-ZOO = Path(__file__).resolve().parent.parent / "models" / "zoo"
+from models.files import checkpoint_folder
 
 
 class Settings(BaseSettings):
@@ -49,8 +49,3 @@ class Settings(BaseSettings):
     def checkpoint_folders(self) -> list[Path]:
         """Where each of `models` lies: a name without a slash is a shipped checkpoint's."""
         return [checkpoint_folder(model) for model in self.models]
-
-
-def checkpoint_folder(model: str) -> Path:
-    """Where a checkpoint lies that is named by its name in the zoo, or by a path."""
-    return Path(model) if "/" in model or not model else ZOO / model

@@ -50,7 +50,7 @@ def _model(config: CheckpointConfig) -> str:
     architecture = "; ".join(f"{key} {value}" for key, value in model.architecture.items())
     return (
         f"A `{model.kind}` for images of {rows}x{columns} pixels and {channels} channel. {architecture}. "
-        f"Likelihood: {likelihood.kind}{scale}. Prior: {model.prior}.\n\n"
+        f"Likelihood: {likelihood.kind}{scale}. Prior: {model.prior.kind}.\n\n"
         f"sha256 of `{config.weights.file}`: `{config.weights.sha256}`"
     )
 

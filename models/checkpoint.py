@@ -6,25 +6,39 @@ Loading is strict and never runs what it reads: there is no pickle here.
 import hashlib
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from models.autoencoder import Autoencoder
 from models.card import render_card
-from models.config import FORMAT_VERSION, CheckpointConfig, ModelConfig, Weights, explain
+from models.config import FORMAT_VERSION, CheckpointConfig, MapFile, ModelConfig, Novelty, Weights, explain
 from models.errors import CheckpointError
 from models.files import write_folder_atomically
 from models.kinds import build
 
+Tensors = TypeVar("Tensors")
+
 CONFIG_FILE, CARD_FILE = "config.json", "README.md"
+
+
+class LatentMap(NamedTuple):
+    """Where test digits lie among the codes."""
+
+    mean: npt.NDArray[np.float16]  # (N, Z), the posterior's
+    labels: npt.NDArray[np.uint8]  # (N,), which digit each is
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class Checkpoint:
     path: Path
     config: CheckpointConfig
     model: Autoencoder
+    map: LatentMap | None
 
     @property
     def name(self) -> str:
@@ -49,14 +64,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     config = read_config(folder)
     path = folder / config.weights.file
-    data = _read(path)
-    found = hashlib.sha256(data).hexdigest()
-    if found != config.weights.sha256:
-        raise CheckpointError(f"{path}: expected sha256 {config.weights.sha256}, found {found}")
-    try:
-        tensors = load_tensors(data)
-    except (SafetensorError, struct.error, ValueError, KeyError) as error:  # KeyError: a type that torch lacks
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    tensors = _parse(path, _read_hashed(path, config.weights.sha256), load_tensors)
     try:
         with torch.device("meta"):  # shapes without memory: the file's own tensors become the weights
             model = build(config.model)
@@ -65,7 +73,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     _check_tensors(path, model.state_dict(), tensors)
     model.load_state_dict(tensors, strict=True, assign=True)
     model.requires_grad_(False).eval()
-    return Checkpoint(folder, config, model)
+    return Checkpoint(folder, config, model, _read_map(folder, config, model.latents))
 
 
 def read_config(folder: Path) -> CheckpointConfig:
@@ -97,6 +105,7 @@ def save_checkpoint(
     tensors: dict[str, torch.Tensor],
     training: dict[str, Any],
     metrics: dict[str, Any],
+    novelty: Novelty | None = None,
 ) -> CheckpointConfig:
     """Write a checkpoint, model card included, atomically: a reader sees the old folder or the new one.
 
@@ -108,6 +117,7 @@ def save_checkpoint(
         name=name,
         model=model_config,
         weights=Weights(sha256=hashlib.sha256(weights).hexdigest()),
+        novelty=novelty,
         training=training,
         metrics=metrics,
     )
@@ -115,15 +125,28 @@ def save_checkpoint(
     return config
 
 
-def update_metrics(folder: Path, metrics: dict[str, Any]) -> CheckpointConfig:
-    """Add measured figures to a checkpoint, and so to its card; the weights stay as they are.
+def update_checkpoint(
+    folder: Path,
+    *,
+    metrics: dict[str, Any] | None = None,
+    novelty: Novelty | None = None,
+    latent_map: LatentMap | None = None,
+) -> CheckpointConfig:
+    """Add what was measured to a checkpoint, and so to its card; the weights stay as they are.
 
     Raises: CheckpointError: if there is no checkpoint. OSError: if it cannot be written.
     """
     config = read_config(folder)
-    config = config.model_copy(update={"metrics": config.metrics | metrics})
-    weights = _read(folder / config.weights.file)
-    write_folder_atomically(folder, {config.weights.file: weights} | _documents(config))
+    files: dict[str, bytes] = {config.weights.file: _read(folder / config.weights.file)}
+    changes: dict[str, Any] = {"metrics": config.metrics | (metrics or {}), "novelty": novelty or config.novelty}
+    if latent_map is not None:
+        data = save_arrays(latent_map._asdict())
+        changes["map"] = MapFile(sha256=hashlib.sha256(data).hexdigest())
+        files[changes["map"].file] = data
+    elif config.map:
+        files[config.map.file] = _read(folder / config.map.file)
+    config = config.model_copy(update=changes)
+    write_folder_atomically(folder, files | _documents(config))
     return config
 
 
@@ -137,6 +160,36 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: expected a file of the checkpoint: {error.strerror}") from error
+
+
+def _read_hashed(path: Path, expected: str) -> bytes:
+    data = _read(path)
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise CheckpointError(f"{path}: expected sha256 {expected}, found {found}")
+    return data
+
+
+def _parse(path: Path, data: bytes, load: Callable[[bytes], Tensors]) -> Tensors:
+    try:
+        return load(data)
+    except (SafetensorError, struct.error, ValueError, KeyError) as error:  # KeyError: a type that the library lacks
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+
+
+def _read_map(folder: Path, config: CheckpointConfig, latents: int) -> LatentMap | None:
+    if config.map is None:
+        return None
+    path = folder / config.map.file
+    arrays = _parse(path, _read_hashed(path, config.map.sha256), load_arrays)
+    found = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+    count = len(arrays["labels"]) if "labels" in arrays else 0
+    expected = {"mean": ("float16", (count, latents)), "labels": ("uint8", (count,))}
+    if found != expected or not np.isfinite(arrays["mean"]).all():
+        raise CheckpointError(
+            f"{path}: expected finite mean float16 (N, {latents}) and labels uint8 (N,), found {found}"
+        )
+    return LatentMap(arrays["mean"], arrays["labels"])
 
 
 def _check_tensors(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:

@@ -3,9 +3,10 @@
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from models.likelihoods import LikelihoodSpec
+from models.priors import PriorSpec, StandardNormalSpec
 
 FORMAT_VERSION = 1
 
@@ -32,7 +33,7 @@ class ModelConfig(Strict):
     input_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 28, 28)  # channels, rows, columns
     architecture: dict[str, Any]
     likelihood: LikelihoodSpec
-    prior: Literal["standard-normal"] = "standard-normal"
+    prior: PriorSpec = StandardNormalSpec()
 
     @property
     def pixels(self) -> int:
@@ -47,6 +48,27 @@ class Weights(Strict):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+class MapFile(Strict):
+    """The file with the codes of test digits, for looking at a model of two latents, and what it must hash to."""
+
+    file: Literal["map.safetensors"] = "map.safetensors"
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Novelty(Strict):
+    """How surprising the model finds held-out training digits: what a new image's surprise is ranked among."""
+
+    images: PositiveInt  # how many were held out
+    draws: PositiveInt  # K, the draws from the posterior that a score averages
+    quantiles: Annotated[tuple[FiniteFloat, ...], Field(min_length=2)]  # of the surprise in nats, evenly from 0 to 1
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if list(self.quantiles) != sorted(self.quantiles):
+            raise ValueError("expected ascending quantiles")
+        return self
+
+
 class CheckpointConfig(Strict):
     """The whole of `config.json`."""
 
@@ -55,6 +77,8 @@ class CheckpointConfig(Strict):
     model: ModelConfig
     preprocessing: DigitPreprocessing = DigitPreprocessing()
     weights: Weights
+    map: MapFile | None = None
+    novelty: Novelty | None = None  # of held-out training digits; None: none were held out
     training: dict[str, Any] = {}  # where it comes from: recipe, data, commit, versions
     metrics: dict[str, Any] = {}  # what `reparam evaluate` measured
 

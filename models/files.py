@@ -1,4 +1,4 @@
-"""Writing that either happens whole or not at all, whatever interrupts it."""
+"""Where checkpoints lie, and writing that happens whole or not at all, whatever interrupts it."""
 
 import ctypes
 import errno
@@ -10,6 +10,12 @@ from pathlib import Path
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2  # linux/fs.h
+ZOO = Path(__file__).resolve().parent / "zoo"
+
+
+def checkpoint_folder(model: str) -> Path:
+    """Where a checkpoint lies that is named by its name in the zoo, or by a path (with a /)."""
+    return Path(model) if "/" in model or not model else ZOO / model
 
 
 def write_atomically(path: Path, data: bytes) -> None:

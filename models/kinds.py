@@ -4,10 +4,15 @@ from pydantic import ValidationError
 
 from models.autoencoder import Autoencoder
 from models.config import ModelConfig, explain
+from models.deterministic import AE, DAE
 from models.errors import CheckpointError
+from models.linear import LinearVAE
 from models.vae import VAE
 
 KINDS: dict[str, type[Autoencoder]] = {
+    "linear": LinearVAE,
+    "ae": AE,
+    "dae": DAE,
     "vae": VAE,
 }
 
@@ -23,6 +28,8 @@ def build(config: ModelConfig) -> Autoencoder:
         return KINDS[config.kind].from_config(config)
     except ValidationError as error:
         raise CheckpointError(f"architecture of kind {config.kind!r}: {explain(error)}") from error
+    except ValueError as error:
+        raise CheckpointError(f"kind {config.kind!r}: {error}") from error
     except (RuntimeError, TypeError) as error:  # torch's, for sizes beyond its integers or beyond memory
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"architecture of kind {config.kind!r}: cannot be built: {reason}") from error

@@ -6,7 +6,9 @@ from typing import Annotated, Literal, Protocol
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
+
+from models.distributions import gaussian_log_density
 
 
 class BernoulliSpec(BaseModel):
@@ -24,7 +26,14 @@ class GaussianSpec(BaseModel):
     sigma: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
 
-LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec, Field(discriminator="kind")]
+class LinearGaussianSpec(BaseModel):
+    """Every pixel is Gaussian around the decoder's output itself, all with one scale, which is fitted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["linear-gaussian"] = "linear-gaussian"
+
+
+LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec | LinearGaussianSpec, Field(discriminator="kind")]
 
 
 class Likelihood(Protocol):
@@ -45,8 +54,11 @@ class Bernoulli:
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         # x·logit - log(1 + exp(logit)): finite for every finite logit, and so is its gradient x - sigmoid(logit).
-        agreement: Tensor = torch.linalg.vecdot(x, output)
-        return agreement - F.softplus(output).sum(-1)
+        # In full precision also where the networks run in half of it: it is the sum of many small terms.
+        with torch.autocast(output.device.type, enabled=False):
+            output = output.to(x.dtype)
+            agreement: Tensor = torch.linalg.vecdot(x, output)
+            return agreement - F.softplus(output).sum(-1)
 
     def mean(self, output: Tensor) -> Tensor:
         return output.sigmoid()
@@ -70,6 +82,30 @@ class Gaussian:
         return (output.tanh() + 1) / 2
 
 
-def make_likelihood(spec: BernoulliSpec | GaussianSpec) -> Likelihood:
+class LinearGaussian(nn.Module):
+    """Pixels Gaussian around the output, with a sigma that is one of the model's weights.
+
+    The density is that of the pixels in [0, 1]. Under a linear decoder it is that of probabilistic PCA.
+    Source: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis", equation 2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_sigma = nn.Parameter(torch.zeros(()))
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        return gaussian_log_density(x, output, self.log_sigma)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return output.clamp(0, 1)
+
+
+def make_likelihood(spec: BernoulliSpec | GaussianSpec | LinearGaussianSpec) -> Likelihood:
     """The likelihood that a configuration names."""
-    return Gaussian(spec.sigma) if isinstance(spec, GaussianSpec) else Bernoulli()
+    match spec:
+        case GaussianSpec():
+            return Gaussian(spec.sigma)
+        case LinearGaussianSpec():
+            return LinearGaussian()
+        case _:
+            return Bernoulli()

@@ -1,69 +1,76 @@
 """The variational autoencoder.
 
 An encoder gives a Gaussian over codes rather than a code, a decoder gives a distribution over images, and the
-divergence of the codes from N(0, I) is what lets the decoder alone generate.
+divergence of the codes from a known prior is what lets the decoder alone generate.
 
 Source: Kingma & Welling 2014, "Auto-Encoding Variational Bayes".
 """
 
-from typing import NamedTuple, Self
+from collections.abc import Sequence
+from math import prod
+from typing import Self
 
+import torch
 from pydantic import PositiveInt
-from torch import Tensor
+from torch import Generator, Tensor
 
-from models.autoencoder import Architecture, Autoencoder, Posterior
+from models.autoencoder import Architecture, Autoencoder, Posterior, Score, Terms
 from models.config import ModelConfig
-from models.distributions import bound_log_sigma, kl_to_standard_normal, reparameterize
+from models.distributions import bound_log_sigma, gaussian_log_density, kl_to_standard_normal, reparameterize
 from models.likelihoods import Likelihood, make_likelihood
-from models.networks import MLP
-
-
-class ElboTerms(NamedTuple):
-    """ELBO = log_likelihood - kl.sum(-1), in nats; to be maximised."""
-
-    log_likelihood: Tensor  # (..., N): E over epsilon of log p(x|z), one draw
-    kl: Tensor  # (N, Z): KL(q(z|x) || p(z)) of each latent dimension
+from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
+from models.priors import Prior, StandardNormal, make_prior
 
 
 class VAE(Autoencoder):
-    """A variational autoencoder with fully connected networks, which need not mirror each other.
+    """A variational autoencoder, of networks that need not mirror each other.
 
     Args:
-        pixels: D, the length of an image as a vector.
-        encoder, decoder: the widths of their hidden layers; may be empty, which makes the network linear.
+        shape: of an image, (channels, rows, columns); D is their product.
+        encoder, decoder: the widths of the hidden layers of an MLP (none: a linear one), or a residual network.
         latents: Z, the length of a code. The encoder ends in 2 Z numbers: Z means, then Z log-sigmas.
         likelihood: p(x|z).
+        prior: p(z).
     """
 
     generative = True
 
     class Architecture(Architecture):
-        encoder: tuple[PositiveInt, ...]
-        decoder: tuple[PositiveInt, ...]
+        encoder: NetworkSpec
+        decoder: NetworkSpec
         latents: PositiveInt
 
     def __init__(
         self,
-        pixels: int,
-        encoder: tuple[int, ...],
-        decoder: tuple[int, ...],
+        shape: Shape,
+        encoder: Sequence[int] | ResidualSpec,
+        decoder: Sequence[int] | ResidualSpec,
         latents: int,
         likelihood: Likelihood,
+        prior: Prior | None = None,
     ) -> None:
         super().__init__()
-        self.pixels, self.latents = pixels, latents
+        self.pixels, self.latents = prod(shape), latents
         self.likelihood = likelihood
-        self.encoder = MLP((pixels, *encoder, 2 * latents))
-        self.decoder = MLP((latents, *decoder, pixels))
+        self.prior = prior or StandardNormal()
+        self.encoder = make_encoder(encoder, shape, 2 * latents)
+        self.decoder = make_decoder(decoder, shape, latents)
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Self:
         architecture = cls.Architecture.model_validate(config.architecture)
-        return cls(config.pixels, likelihood=make_likelihood(config.likelihood), **architecture.model_dump())
+        return cls(
+            config.input_shape,
+            architecture.encoder,
+            architecture.decoder,
+            architecture.latents,
+            make_likelihood(config.likelihood),
+            make_prior(config.prior, architecture.latents),
+        )
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """q(z|x) of x (..., D) in [0, 1]: mean and log_sigma, each (..., Z)."""
-        mean, log_sigma = self.encoder(x).chunk(2, dim=-1)
+        mean, log_sigma = self.encoder(x).to(x.dtype).chunk(2, dim=-1)
         return mean, bound_log_sigma(log_sigma)
 
     def encode(self, x: Tensor) -> Posterior:
@@ -73,8 +80,23 @@ class VAE(Autoencoder):
     def decode(self, z: Tensor) -> Tensor:
         return self.likelihood.mean(self.decoder(z))
 
-    def elbo_terms(self, x: Tensor, epsilon: Tensor) -> ElboTerms:
+    def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:
+        return self.elbo_terms(x, self.draw_epsilon(x, generator))
+
+    def score(self, x: Tensor, epsilon: Tensor) -> Score:
+        terms = self.elbo_terms(x, epsilon[:, None])
+        kl = terms.kl.sum(-1)
+        return Score(terms.log_likelihood.mean(0), kl if kl.ndim == 1 else kl.mean(0))
+
+    def draw_epsilon(self, x: Tensor, generator: Generator | None = None, samples: int | None = None) -> Tensor:
+        """Standard normal noise to reparameterize with: (N, Z), or (K, N, Z) for K samples."""
+        shape = (len(x), self.latents) if samples is None else (samples, len(x), self.latents)
+        return torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+
+    def elbo_terms(self, x: Tensor, epsilon: Tensor) -> Terms:
         """The two terms of the evidence lower bound, with the first by Monte Carlo.
+
+        The KL is exact, latent by latent, under N(0, I); under another prior it is by Monte Carlo too, in one group.
 
         Args:
             x: (N, D) in [0, 1].
@@ -83,7 +105,24 @@ class VAE(Autoencoder):
         """
         mean, log_sigma = self.posterior(x)
         z = reparameterize(mean, log_sigma, epsilon)
-        return ElboTerms(
-            self.likelihood.log_prob(x, self.decoder(z)),
-            kl_to_standard_normal(mean, log_sigma),
-        )
+        log_likelihood = self.likelihood.log_prob(x, self.decoder(z))
+        if isinstance(self.prior, StandardNormal):
+            return Terms(log_likelihood, kl_to_standard_normal(mean, log_sigma))
+        kl = gaussian_log_density(z, mean, log_sigma) - self.prior.log_prob(z)
+        return Terms(log_likelihood, kl[..., None])
+
+    def log_weight_terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x|z) and log p(z) - log q(z|x), with z = mean + sigma * epsilon; their sum is an importance weight.
+
+        The mean of the sums bounds log p(x) from below, and log mean exp does so more tightly.
+
+        Args:
+            x: (N, D) in [0, 1].
+            epsilon: (K, N, Z) standard normal noise.
+        Returns: two tensors (K, N), in nats.
+        Source: Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", equation 8.
+        """
+        mean, log_sigma = self.posterior(x)
+        z = reparameterize(mean, log_sigma, epsilon)
+        log_ratio = self.prior.log_prob(z) - gaussian_log_density(z, mean, log_sigma)
+        return self.likelihood.log_prob(x, self.decoder(z)), log_ratio

@@ -80,7 +80,7 @@ def sample(
 
 def _load(name: str) -> "Model":
     from app.engine import Engine
-    from app.settings import checkpoint_folder
+    from models.files import checkpoint_folder
 
     return Engine.load([checkpoint_folder(name)]).model()
 

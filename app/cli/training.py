@@ -67,7 +67,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import track
 
-    from models.checkpoint import load_checkpoint, update_metrics
+    from models.checkpoint import load_checkpoint, update_checkpoint
     from models.data import load_mnist
     from models.errors import CheckpointError
     from models.evaluation import evaluate as measure
@@ -90,7 +90,7 @@ def evaluate(
     typer.echo(json.dumps(figures, indent=2))
     if update:
         try:
-            update_metrics(checkpoint, figures)
+            update_checkpoint(checkpoint, metrics=figures)
         except OSError as error:
             raise CheckpointError(f"{checkpoint}: cannot be written, and is as it was: {error.strerror}") from error
 

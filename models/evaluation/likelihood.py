@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-from models.distributions import gaussian_log_density, reparameterize
 from models.vae import VAE
 
 
@@ -24,15 +23,9 @@ def importance_sampled_log_likelihood(
     Returns: (N,) in nats.
     Source: Burda, Grosse & Salakhutdinov 2016, equation 8; Rezende, Mohamed & Wierstra 2014, appendix E.
     """
-    mean, log_sigma = model.posterior(x)
     parts = []
     for start in range(0, samples, chunk):
-        shape = (min(chunk, samples - start), *mean.shape)  # (k, N, Z)
-        z = reparameterize(mean, log_sigma, torch.randn(shape, generator=generator))
-        log_weight = (
-            model.likelihood.log_prob(x, model.decoder(z))
-            + gaussian_log_density(z)
-            - gaussian_log_density(z, mean, log_sigma)
-        )
-        parts.append(log_weight.logsumexp(0))
+        epsilon = model.draw_epsilon(x, generator, min(chunk, samples - start))
+        log_likelihood, log_ratio = model.log_weight_terms(x, epsilon)
+        parts.append((log_likelihood + log_ratio).logsumexp(0))
     return torch.stack(parts).logsumexp(0) - math.log(samples)

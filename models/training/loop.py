@@ -1,4 +1,4 @@
-"""The training loop: maximise the ELBO, keep the best weights, survive being interrupted."""
+"""Training: maximise the objective, keep the best weights, survive being interrupted."""
 
 import fcntl
 import hashlib
@@ -6,25 +6,28 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-from models.checkpoint import save_checkpoint
+from models.autoencoder import Autoencoder
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint, update_checkpoint
 from models.data import Digits
 from models.errors import RecipeError, TrainingError
-from models.files import remove_unfinished
+from models.files import checkpoint_folder, remove_unfinished
 from models.kinds import build
-from models.training.recipe import DataRecipe, Recipe
+from models.linear import LinearVAE
+from models.novelty import fit_novelty
+from models.training.objectives import bound
+from models.training.recipe import DataRecipe, OptimizationRecipe, Recipe
 from models.training.reporting import METRICS_FILE, EpochReport, MetricsFiles, Reporter
-from models.training.schedules import kl_weight, learning_rate
+from models.training.schedules import kl_weight, learning_rate, moving_average
 from models.training.state import STATE_FILE, Progress, load_state, read_progress, save_state
-from models.vae import VAE
 
 CHECKPOINT_FOLDER = "checkpoint"
 VALIDATION_BATCH = 1000
@@ -61,7 +64,10 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
         with _locked(out):
             progress = _begin(recipe, digits, out, resume, threads or torch.get_num_threads())
-            return _Run(recipe, digits, out, progress, provenance or {}, reporter or Reporter()).finish()
+            if recipe.training is None:
+                return _fit(recipe, digits, out, progress, provenance or {})
+            run = _Run(recipe, recipe.training, digits, out, progress, provenance or {}, reporter or Reporter())
+            return run.finish()
     except OSError as error:
         raise TrainingError(
             f"cannot write {error.filename or out}: {error.strerror or error}; what was saved before is intact, "
@@ -85,10 +91,11 @@ def _locked(out: Path) -> Iterator[None]:
 
 def _check(recipe: Recipe, digits: Digits) -> None:
     kept = len(digits.images) - recipe.data.validation
-    if kept < recipe.training.batch_size:
+    batch_size = recipe.training.batch_size if recipe.training else 2
+    if kept < batch_size:
         raise RecipeError(
             f"training.batch_size: expected at most the {max(kept, 0)} digits left for training "
-            f"({len(digits.images)} less {recipe.data.validation} for validation), found {recipe.training.batch_size}"
+            f"({len(digits.images)} less {recipe.data.validation} for validation), found {batch_size}"
         )
     if recipe.model.input_shape != (1, *digits.images.shape[1:]):
         raise RecipeError(
@@ -101,11 +108,11 @@ def _begin(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int
     sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
     found = read_progress(out)
     if found is None:
-        return Progress(recipe=recipe, data_sha256=sha256, threads=threads)
+        start = read_config(checkpoint_folder(recipe.start)).weights.sha256 if recipe.start else None
+        return Progress(recipe=recipe, data_sha256=sha256, threads=threads, start_sha256=start)
     if not resume:
         raise TrainingError(
-            f"{out} holds a run already, at epoch {found.epoch} of {found.recipe.training.epochs}: "
-            "go on with --resume, or name another folder"
+            f"{out} holds a run already, after epoch {found.epoch}: go on with --resume, or name another folder"
         )
     if found.recipe != recipe:
         raise TrainingError(
@@ -131,53 +138,119 @@ def _differences(old: Recipe, new: Recipe) -> str:
     return "; ".join(f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}" for key in keys)
 
 
+class _Data(NamedTuple):
+    """Training digits as images (N, D) in [0, 1], float32."""
+
+    images: Tensor
+    held_out: Tensor
+
+    @classmethod
+    def split(cls, recipe: Recipe, digits: Digits) -> "_Data":
+        images = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255
+        kept = len(images) - recipe.data.validation
+        return cls(images[:kept], images[kept:])
+
+
+def _provenance(recipe: Recipe, data: _Data, progress: Progress) -> dict[str, Any]:
+    """What the model card says of where the weights come from."""
+    start = {"start": {"name": recipe.start, "sha256": progress.start_sha256}} if recipe.start else {}
+    return start | {
+        "recipe": recipe.model_dump(mode="json", exclude_none=True),
+        "images": len(data.images),
+        "validation_images": len(data.held_out),
+        "images_sha256": progress.data_sha256,
+        "threads": progress.threads,
+        "torch": str(torch.__version__),
+    }
+
+
+def _fit(recipe: Recipe, digits: Digits, out: Path, progress: Progress, provenance: dict[str, Any]) -> Progress:
+    """The kinds with a closed form. Raises: RecipeError: if the digits do not determine the model."""
+    torch.set_num_threads(progress.threads)
+    data = _Data.split(recipe, digits)
+    model = build(recipe.model)
+    assert isinstance(model, LinearVAE)  # noqa: S101  the recipe saw to it
+    try:
+        model.fit(data.images)
+    except ValueError as error:
+        raise RecipeError(f"model.architecture.latents: {error}") from error
+    model.requires_grad_(False)
+    save_checkpoint(
+        out / CHECKPOINT_FOLDER,
+        recipe.name,
+        recipe.model,
+        model.state_dict(),
+        provenance | _provenance(recipe, data, progress),
+        {},
+        fit_novelty(model, data.held_out) if len(data.held_out) else None,
+    )
+    return progress
+
+
 class _Run:
+    """A run of the gradient-trained kinds."""
+
     def __init__(
         self,
         recipe: Recipe,
+        training: OptimizationRecipe,
         digits: Digits,
         out: Path,
         progress: Progress,
         provenance: dict[str, Any],
         reporter: Reporter,
     ) -> None:
-        self.recipe, self.out, self.progress, self.reporter = recipe, out, progress, reporter
+        self.recipe, self.training, self.out = recipe, training, out
+        self.progress, self.reporter = progress, reporter
         torch.set_num_threads(progress.threads)
-        images = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255  # (N, D)
-        kept = len(images) - recipe.data.validation
-        self.images, self.held_out = images[:kept], images[kept:]
-        self.batches = kept // recipe.training.batch_size  # an epoch's last, smaller batch waits for another shuffle
-        self.provenance = provenance | {
-            "recipe": recipe.model_dump(mode="json"),
-            "images": kept,
-            "validation_images": len(self.held_out),
-            "images_sha256": progress.data_sha256,
-            "threads": progress.threads,
-            "torch": str(torch.__version__),
-        }
+        data = self.data = _Data.split(recipe, digits)
+        # An epoch's last, smaller batch waits for another shuffle.
+        self.batches = len(data.images) // training.batch_size
+        self.provenance = provenance | _provenance(recipe, data, progress)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)  # the initial weights
-            model = build(recipe.model)
-        if not isinstance(model, VAE):
-            raise RecipeError(f"model.kind: expected one that is trained by the ELBO, found {recipe.model.kind!r}")
-        self.model = model
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.training.learning_rate, fused=True)
-        decay = recipe.training.average_decay
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-        assert isinstance(self.average.module, VAE)  # noqa: S101  for the type checker
-        self.averaged = self.average.module  # the weights that are validated and kept
+            self.model = build(recipe.model)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=training.learning_rate, fused=True)
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(training.average_decay), use_buffers=True)
+        averaged = self.average.module
+        assert isinstance(averaged, Autoencoder)  # noqa: S101  for the type checker
+        self.averaged = averaged  # the weights that are validated and kept
         self.modules = {"model": self.model, "average": self.average}
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
+        elif recipe.start:
+            self._start_from(checkpoint_folder(recipe.start))
+
+    def _start_from(self, folder: Path) -> None:
+        """Begin with the weights of a checkpoint; what it lacks (a prior, say) begins as it would.
+
+        Raises: CheckpointError: if there is no checkpoint. RecipeError: if its weights are not among this model's.
+        """
+        mine, theirs = self.model.state_dict(), load_checkpoint(folder).model.state_dict()
+        for key, tensor in theirs.items():
+            if key not in mine or mine[key].shape != tensor.shape:
+                here = tuple(mine[key].shape) if key in mine else "no such tensor"
+                raise RecipeError(
+                    f"start: expected weights that fit this model, found {key} {tuple(tensor.shape)} in {folder}, "
+                    f"here {here}"
+                )
+        self.model.load_state_dict(mine | theirs)
+        self.averaged.load_state_dict(mine | theirs)
 
     def finish(self) -> Progress:
         """Run the epochs that are left."""
-        progress, epochs = self.progress, self.recipe.training.epochs
-        if progress.epoch >= epochs or progress.stopped_early:
-            return progress
+        progress, epochs = self.progress, self.training.epochs
+        if progress.epoch < epochs and not progress.stopped_early:
+            self._run(progress, epochs)
+        checkpoint = self.out / CHECKPOINT_FOLDER
+        if len(self.data.held_out) and read_config(checkpoint).novelty is None:
+            update_checkpoint(checkpoint, novelty=fit_novelty(load_checkpoint(checkpoint).model, self.data.held_out))
+        return progress
+
+    def _run(self, progress: Progress, epochs: int) -> None:
         for name in (CHECKPOINT_FOLDER, STATE_FILE, METRICS_FILE):
             remove_unfinished(self.out / name)
-        self.reporter.start(epochs, progress.epoch, self.batches * self.recipe.training.batch_size)
+        self.reporter.start(epochs, progress.epoch, self.batches * self.training.batch_size)
         try:
             with MetricsFiles(self.out, progress.epoch) as files:
                 while progress.epoch < epochs and not progress.stopped_early:
@@ -187,16 +260,15 @@ class _Run:
                     self.reporter.epoch(report)
         finally:
             self.reporter.stop()
-        return progress
 
     def _epoch(self) -> EpochReport:
-        progress, training = self.progress, self.recipe.training
+        progress, training = self.progress, self.training
         began = time.perf_counter()
         generator = _generator(self.recipe.seed, progress.epoch + 1)
-        order = torch.randperm(len(self.images), generator=generator)[: self.batches * training.batch_size]
+        order = torch.randperm(len(self.data.images), generator=generator)[: self.batches * training.batch_size]
         total_log_likelihood = total_kl = 0.0
         for indices in order.split(training.batch_size):
-            x = _observe(self.images[indices], self.recipe.data, generator)
+            x = _observe(self.data.images[indices], self.recipe.data, generator)
             log_likelihood, kl = self._step(x, generator)
             total_log_likelihood += log_likelihood
             total_kl += kl
@@ -223,18 +295,20 @@ class _Run:
         )
 
     def _step(self, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
-        """One step up the ELBO; the batch's two terms, in nats an image."""
-        training, progress = self.recipe.training, self.progress
-        epsilon = torch.randn(len(x), self.model.latents, generator=generator)
-        terms = self.model.elbo_terms(x, epsilon)
-        log_likelihood, kl = terms.log_likelihood.mean(), terms.kl.sum(-1).mean()
-        loss = kl_weight(progress.step, training) * kl - log_likelihood
+        """One step up the objective; the two terms of the batch's bound, in nats an image."""
+        training, progress = self.training, self.progress
+        with self._precision():
+            loss, log_likelihood, kl = bound(
+                self.model, x, self.recipe.objective, kl_weight(progress.step, training), generator
+            )
         if not math.isfinite(loss.item()):
             raise _not_finite(f"the loss is {loss.item()},", progress.step + 1, progress.epoch + 1)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
         self.optimizer.zero_grad()
         loss.backward()
+        if training.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         progress.step += 1
@@ -242,21 +316,27 @@ class _Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float] | None:
-        """The ELBO's two terms over the held-out digits, with the same noise every epoch."""
-        if not len(self.held_out):
+        """The bound's two terms over the held-out digits, with the same noise every epoch."""
+        held_out = self.data.held_out
+        if not len(held_out):
             return None
         generator = _generator(self.recipe.seed, 0)
         log_likelihood = kl = 0.0
-        for batch in self.held_out.split(VALIDATION_BATCH):
+        for batch in held_out.split(VALIDATION_BATCH):
             x = _observe(batch, self.recipe.data, generator)
-            terms = self.averaged.elbo_terms(x, torch.randn(len(x), self.model.latents, generator=generator))
-            log_likelihood += terms.log_likelihood.sum().item()
-            kl += terms.kl.sum().item()
-        return log_likelihood / len(self.held_out), kl / len(self.held_out)
+            with self._precision():
+                terms = bound(self.averaged, x, self.recipe.objective, 1.0, generator)
+            log_likelihood += terms.log_likelihood.item() * len(batch)
+            kl += terms.kl.item() * len(batch)
+        return log_likelihood / len(held_out), kl / len(held_out)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Where the networks' products are computed in the recipe's precision."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.training.precision == "bfloat16")
 
     def _keep(self, held_out: tuple[float, float] | None) -> None:
         """Save the weights as the checkpoint if they are the best so far, and stop if they have not been for long."""
-        progress, patience = self.progress, self.recipe.training.patience
+        progress, patience = self.progress, self.training.patience
         negative_elbo = held_out[1] - held_out[0] if held_out else None
         best = progress.best_negative_elbo
         if negative_elbo is None or best is None or negative_elbo < best:

@@ -9,8 +9,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_
 
 from models.config import ModelConfig, Name, Strict, explain
 from models.errors import CheckpointError, RecipeError
-from models.kinds import build
+from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
+from models.linear import LinearVAE
+from models.training.objectives import Elbo, Objective
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -24,7 +26,7 @@ class DataRecipe(Strict):
 
 
 class OptimizationRecipe(Strict):
-    """How the ELBO is maximised: Adam, its learning rate over the steps, the weight of the KL over the steps."""
+    """How the objective is maximised: Adam, its learning rate over the steps, the weight of the KL over the steps."""
 
     epochs: PositiveInt
     batch_size: PositiveInt
@@ -33,6 +35,8 @@ class OptimizationRecipe(Strict):
     warmup_steps: NonNegativeInt = 0  # the learning rate rises from 0
     kl_warmup_steps: NonNegativeInt = 0  # the KL's weight rises from 0 to 1
     average_decay: Fraction = 0.0  # of the exponential moving average of the weights; 0: the weights themselves
+    clip_norm: PositiveFinite | None = None  # the largest length of the gradient; left out: any
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the networks' products; everything else is float32
     patience: NonNegativeInt = 0  # stop after so many epochs without a better validation; 0: never
 
 
@@ -41,9 +45,11 @@ class Recipe(Strict):
 
     name: Name
     seed: Annotated[int, Field(ge=0, lt=2**63)]
+    start: str | None = None  # a checkpoint whose weights to begin with, by name (shipped) or folder (with a /)
     model: ModelConfig
     data: DataRecipe = DataRecipe()
-    training: OptimizationRecipe
+    objective: Objective = Elbo()
+    training: OptimizationRecipe | None = None  # a kind with a closed form has none
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
@@ -51,8 +57,19 @@ class Recipe(Strict):
             raise ValueError(
                 "data.binarize is for a Bernoulli likelihood: set it to false, or the likelihood to bernoulli"
             )
-        if self.training.patience and not self.data.validation:
+        if self.training and self.training.patience and not self.data.validation:
             raise ValueError("training.patience needs held-out digits: set data.validation above 0, or patience to 0")
+        kind = KINDS.get(self.model.kind)
+        if kind is None:
+            return self  # told by build(), with what there is
+        if issubclass(kind, LinearVAE):
+            for key in ("training", "start", "objective"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"{key}: kind {self.model.kind!r} has a closed form: leave it out")
+        elif self.training is None:
+            raise ValueError(f"training: expected how kind {self.model.kind!r} is trained (epochs, batch_size, ...)")
+        if not kind.generative and self.objective != Elbo():
+            raise ValueError(f"objective: kind {self.model.kind!r} has log p(x|z) alone to maximise: leave it out")
         return self
 
 

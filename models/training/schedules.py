@@ -1,6 +1,10 @@
 """What changes from step to step: pure functions of the step, so that a resumed run needs no memory of them."""
 
 import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
 
 from models.training.recipe import OptimizationRecipe
 
@@ -24,3 +28,20 @@ def kl_weight(step: int, recipe: OptimizationRecipe) -> float:
     Source: Bowman et al. 2016, section 3.1; Sønderby et al. 2016, section 2.3.
     """
     return min(1.0, (step + 1) / recipe.kl_warmup_steps) if recipe.kl_warmup_steps else 1.0
+
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """An exponential moving average of weights for `AveragedModel`, after so many updates no slower than they allow.
+
+    Its decay rises from 0.1 to the one asked for, so that a short run does not end with its first weights.
+    """
+
+    @torch.no_grad()
+    def update(averages: Tensors, weights: Tensors, updates: Tensor | int) -> None:
+        now = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        torch._foreach_lerp_(averages, weights, 1 - now)
+
+    return update

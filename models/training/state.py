@@ -29,6 +29,7 @@ class Progress(BaseModel):
 
     recipe: Recipe
     data_sha256: str
+    start_sha256: str | None = None  # of the weights of the recipe's `start`
     threads: int  # sums are split by thread: another count rounds otherwise
     epoch: int = 0  # epochs done
     step: int = 0  # optimizer steps done

@@ -33,7 +33,7 @@ def linear_gaussian(shift: float = 0.0, widen: float = 0.0) -> VAE:
     bias = torch.randn(PIXELS, generator=generator, dtype=torch.float64)
     variance = 1 / (1 + weight.square().sum(0) / SCALE**2)  # (Z,)
     project = variance[:, None] * weight.T / SCALE**2  # x - b -> the posterior's mean
-    model = VAE(PIXELS, (), (), LATENTS, LinearGaussian()).double().requires_grad_(False)
+    model = VAE((PIXELS,), (), (), LATENTS, LinearGaussian()).double().requires_grad_(False)
     model.load_state_dict(
         {
             "encoder.layers.0.weight": torch.cat([project, torch.zeros(LATENTS, PIXELS)]),

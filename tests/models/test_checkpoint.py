@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.card import render_card
-from models.checkpoint import load_checkpoint, read_config, save_checkpoint, update_metrics
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint, update_checkpoint
 from models.errors import CheckpointError
 from tests.models.tiny import CONFIG, binary_images, save_tiny, tiny
 from tests.processes import start
@@ -199,7 +199,7 @@ def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 def test_new_metrics_leave_the_weights_and_the_other_metrics(folder: Path) -> None:
     before = (folder / "model.safetensors").read_bytes()
-    update_metrics(folder, {"test_nll_nats": 99.25})
+    update_checkpoint(folder, metrics={"test_nll_nats": 99.25})
     assert (folder / "model.safetensors").read_bytes() == before
     config = load_checkpoint(folder).config
     assert config.metrics == {"validation_negative_elbo_nats": 123.5, "test_nll_nats": 99.25}
@@ -211,7 +211,7 @@ def _save_for_ever(folder: Path) -> None:
     while True:
         for seed in (0, 1):
             save_tiny(folder, seed)
-            update_metrics(folder, {"seed": seed})
+            update_checkpoint(folder, metrics={"seed": seed})
 
 
 def test_a_process_killed_while_saving_leaves_a_checkpoint(folder: Path) -> None:

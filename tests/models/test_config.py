@@ -38,7 +38,7 @@ def test_the_file_says_what_rebuilds_the_model(document: dict[str, Any]) -> None
         "input_shape": [1, 28, 28],
         "architecture": {"encoder": [16], "latents": 4, "decoder": [12]},
         "likelihood": {"kind": "bernoulli"},
-        "prior": "standard-normal",
+        "prior": {"kind": "standard-normal"},
     }
     assert document["preprocessing"] == {"kind": "digit", "box": 20}
 

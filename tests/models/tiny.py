@@ -22,7 +22,7 @@ CONFIG = ModelConfig.model_validate(
 def tiny(likelihood: Likelihood | None = None, seed: int = 0) -> VAE:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return VAE(784, (16,), (12,), 4, likelihood or Bernoulli())
+        return VAE((1, 28, 28), (16,), (12,), 4, likelihood or Bernoulli())
 
 
 def binary_images(count: int = 3) -> Tensor:

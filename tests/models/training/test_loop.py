@@ -9,12 +9,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.autoencoder import Terms
 from models.checkpoint import load_checkpoint
 from models.data import Digits
 from models.errors import RecipeError, TrainingError
 from models.kinds import KINDS
 from models.training import EpochReport, Reporter, train
-from models.vae import VAE, ElboTerms
+from models.vae import VAE
 from tests.models.training.recipes import first, make_recipe
 
 
@@ -37,7 +38,7 @@ class Watched(VAE):
 
     seen: ClassVar[list[Tensor]] = []
 
-    def elbo_terms(self, x: Tensor, epsilon: Tensor) -> ElboTerms:
+    def elbo_terms(self, x: Tensor, epsilon: Tensor) -> Terms:
         if torch.is_grad_enabled():
             self.seen.append(x)
         return super().elbo_terms(x, epsilon)

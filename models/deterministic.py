@@ -1,0 +1,118 @@
+"""Deterministic autoencoders: they compress, and clean of noise, but do not generate.
+
+Nothing controls how their codes are distributed, so noise through the decoder is no sample of anything.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Annotated, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from torch import Generator, Tensor
+
+from models.autoencoder import Architecture, Autoencoder, Posterior, Score, Terms
+from models.config import ModelConfig
+from models.likelihoods import Likelihood, make_likelihood
+from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
+from models.priors import StandardNormalSpec
+
+
+class AE(Autoencoder):
+    """The vanilla autoencoder: one code for an image, and an image for a code.
+
+    Args:
+        shape: of an image, (channels, rows, columns); D is their product.
+        encoder, decoder: the widths of the hidden layers of an MLP (none: a linear one), or a residual network.
+        latents: Z, the length of a code.
+        likelihood: p(x|z), whose logarithm is the loss: cross-entropy for a Bernoulli, squared error for a Gaussian.
+    """
+
+    generative = False
+
+    class Architecture(Architecture):
+        encoder: NetworkSpec
+        decoder: NetworkSpec
+        latents: PositiveInt
+
+    def __init__(
+        self,
+        shape: Shape,
+        encoder: Sequence[int] | ResidualSpec,
+        decoder: Sequence[int] | ResidualSpec,
+        latents: int,
+        likelihood: Likelihood,
+    ) -> None:
+        super().__init__()
+        self.pixels, self.latents = prod(shape), latents
+        self.likelihood = likelihood
+        self.encoder = make_encoder(encoder, shape, latents)
+        self.decoder = make_decoder(decoder, shape, latents)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Self:
+        if config.prior != StandardNormalSpec():
+            raise ValueError(f"a deterministic autoencoder has no prior to choose, found {config.prior.kind!r}")
+        architecture = cls.Architecture.model_validate(config.architecture)
+        options = {key: getattr(architecture, key) for key in cls.Architecture.model_fields}
+        return cls(config.input_shape, likelihood=make_likelihood(config.likelihood), **options)
+
+    def encode(self, x: Tensor) -> Posterior:
+        return Posterior(self.encoder(x).to(x.dtype), None)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.likelihood.mean(self.decoder(z))
+
+    def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:  # noqa: ARG002  there is nothing to draw
+        return self._reconstruction(x, x)
+
+    def score(self, x: Tensor, epsilon: Tensor) -> Score:  # noqa: ARG002  there is nothing to draw
+        return Score(self._reconstruction(x, x).log_likelihood, None)
+
+    def _reconstruction(self, x: Tensor, seen: Tensor) -> Terms:
+        """The terms of x given the code of what the encoder has seen of it."""
+        log_likelihood = self.likelihood.log_prob(x, self.decoder(self.encode(seen).mean))
+        return Terms(log_likelihood, x.new_zeros(len(x), 0))
+
+
+class Corruption(BaseModel):
+    """The noise that a denoising autoencoder learns to take away: of each image one of the two, in a drawn strength."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    gaussian: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0  # the largest sigma, pixels in [0, 1]
+    masking: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0  # the largest share of pixels set to 0
+
+    def apply(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """x (N, D) in [0, 1] -> a corrupted copy, in [0, 1]."""
+        drawn = torch.rand(3, len(x), 1, generator=generator)
+        sigma, share = self.gaussian * drawn[0], self.masking * drawn[1]
+        noisy = (x + sigma * torch.randn(x.shape, generator=generator)).clamp(0, 1)
+        masked = x * (torch.rand(x.shape, generator=generator) >= share)
+        if not self.masking:
+            return noisy
+        return torch.where(drawn[2] < 0.5, noisy, masked) if self.gaussian else masked
+
+
+class DAE(AE):
+    """The denoising autoencoder: it sees a corrupted image and learns to give back the clean one.
+
+    Source: Vincent et al. 2010, "Stacked Denoising Autoencoders", section 3.
+    """
+
+    class Architecture(AE.Architecture):
+        corruption: Corruption
+
+    def __init__(
+        self,
+        shape: Shape,
+        encoder: Sequence[int] | ResidualSpec,
+        decoder: Sequence[int] | ResidualSpec,
+        latents: int,
+        likelihood: Likelihood,
+        corruption: Corruption,
+    ) -> None:
+        super().__init__(shape, encoder, decoder, latents, likelihood)
+        self.corruption = corruption
+
+    def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:
+        return self._reconstruction(x, self.corruption.apply(x, generator))
