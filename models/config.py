@@ -97,7 +97,10 @@ def explain(error: ValidationError) -> str:
     """A validation error as one line: each key, what was expected, what was found."""
     parts = []
     for e in error.errors(include_url=False):
-        where = ".".join(str(part) for part in e["loc"]) or "the whole"
+        where = ".".join(str(part) for part in e["loc"])
+        if e["type"] == "value_error":  # one of this project's own, which says what was found
+            parts.append(f"{where}: {e['ctx']['error']}".removeprefix(": "))
+            continue
         found = "" if e["type"] in ("missing", "extra_forbidden") else f", found {e['input']!r:.80}"
-        parts.append(f"{where}: {e['msg'][0].lower()}{e['msg'][1:]}{found}")
+        parts.append(f"{where or 'the whole'}: {e['msg'][0].lower()}{e['msg'][1:]}{found}")
     return "; ".join(parts)

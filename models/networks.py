@@ -4,14 +4,14 @@ Both sides are described in the same words: a list of widths is an MLP with thos
 are a residual convolutional network. An encoder and its decoder need not be alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import prod
 from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]  # (channels, rows, columns) of an image
@@ -37,7 +37,21 @@ class ResidualSpec(BaseModel):
         return self
 
 
-NetworkSpec = tuple[PositiveInt, ...] | ResidualSpec  # the widths of an MLP's hidden layers, or a residual network
+def _which_network(spec: object) -> str | None:
+    """The tag under which an error in a network's description is told."""
+    if isinstance(spec, Mapping | ResidualSpec):
+        return "residual"
+    return "widths" if isinstance(spec, list | tuple) else None
+
+
+NetworkSpec = Annotated[
+    Annotated[tuple[PositiveInt, ...], Tag("widths")] | Annotated[ResidualSpec, Tag("residual")],
+    Discriminator(
+        _which_network,
+        custom_error_type="network",
+        custom_error_message="expected a list of widths, or a table of channels and blocks",
+    ),
+]
 
 
 def make_encoder(spec: Sequence[int] | ResidualSpec, shape: Shape, outputs: int) -> nn.Module:

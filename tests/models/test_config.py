@@ -71,10 +71,12 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
         ((), {"two\nlines": 1}, "two lines: extra inputs are not permitted"),
         ((), {"name": "../up"}, "name: string should match pattern"),
         ((), {"name": 7}, "name: input should be a valid string, found 7"),
-        (("model",), {"kind": "gan"}, "kind: expected one of vae, found 'gan'"),
+        (("model",), {"kind": "gan"}, "kind: expected one of ae, dae, linear, vae, found 'gan'"),
         (("model",), {"input_shape": [1, 28]}, "model.input_shape.2: field required"),
         (("model",), {"input_shape": [1, -28, 28]}, "model.input_shape.1: input should be greater than 0, found -28"),
-        (("model",), {"prior": "uniform"}, "model.prior: input should be 'standard-normal', found 'uniform'"),
+        (("model",), {"prior": "uniform"}, "model.prior: input should be an object, found 'uniform'"),
+        (("model",), {"prior": {"kind": "uniform"}}, "model.prior: input tag 'uniform' found"),
+        (("model",), {"prior": {"kind": "flow"}}, "model.prior.flow.couplings: field required"),
         (("model",), {"likelihood": {"kind": "poisson"}}, "model.likelihood: input tag 'poisson' found"),
         (("model", "architecture"), {"heads": 8}, "architecture of kind 'vae': heads: extra inputs are not permitted"),
         (
@@ -85,13 +87,30 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
         (
             ("model", "architecture"),
             {"encoder": [0]},
-            "architecture of kind 'vae': encoder.0: input should be greater than 0, found 0",
+            "architecture of kind 'vae': encoder.widths.0: input should be greater than 0, found 0",
         ),
-        (("model", "architecture"), {"decoder": None}, "architecture of kind 'vae': decoder: input should be a valid"),
+        (
+            ("model", "architecture"),
+            {"decoder": None},
+            "architecture of kind 'vae': decoder: expected a list of widths, or a table of channels and blocks, found",
+        ),
+        (
+            ("model", "architecture"),
+            {"encoder": {"channels": [8, 8], "blocks": [1]}},
+            "architecture of kind 'vae': encoder.residual: expected as many blocks as channels, a number for each "
+            "stage, found 1 blocks and 2 channels",
+        ),
+        (
+            ("model", "architecture"),
+            {"encoder": {"channels": [8, 8, 8], "blocks": [1, 1, 1]}},
+            "kind 'vae': a residual network of 3 stages expects sides that 8 divides, found 28x28",
+        ),
         (("model", "architecture"), {"latents": 2**62}, "architecture of kind 'vae': cannot be built: "),
         (("weights",), {"file": "../weights"}, "weights.file: input should be 'model.safetensors'"),
         (("weights",), {"sha256": "abc"}, "weights.sha256: string should match pattern"),
         (("preprocessing",), {"box": 0}, "preprocessing.box: input should be greater than 0, found 0"),
+        (("preprocessing",), {"box": 29}, "preprocessing: expected one channel and a square of at least 29 pixels"),
+        ((), {"novelty": {"images": 9, "draws": 8, "quantiles": [2.0, 1.0]}}, "novelty: expected ascending quantiles"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(

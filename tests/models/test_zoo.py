@@ -20,7 +20,7 @@ def test_the_card_the_recipe_and_the_folder_agree(folder: Path) -> None:
     assert config.name == folder.name
     assert (folder / "README.md").read_text() == render_card(config)
     recipe = load_recipe(ROOT / "models" / "recipes" / f"{config.name}.toml")
-    assert config.training["recipe"] == recipe.model_dump(mode="json")
+    assert config.training["recipe"] == recipe.model_dump(mode="json", exclude_none=True)
     assert config.training["commit"] and "dirty" not in config.training["commit"]
 
 
