@@ -12,6 +12,7 @@ from app.images import contact_sheet, png, sheet_size
 from app.state import SettingsDep
 
 JSON, PNG = "application/json", "image/png"
+MAX_COLUMNS = 1024
 
 
 def choose(request: Request, offered: tuple[str, ...]) -> str:
@@ -49,24 +50,34 @@ def _quality(media: str, ranges: list[tuple[str, float]]) -> float:
     return 0.0
 
 
+def accept_json(request: Request) -> None:
+    """Of a call that answers with JSON alone. Raises: NotAcceptableError."""
+    choose(request, (JSON,))
+
+
 def json_answer(document: dict[str, Any]) -> Response:
     """JSON, with NumPy arrays as nested lists of numbers."""
     return Response(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
 
 
+Scale = Annotated[int, Query(ge=1, le=16, description="How many pixels wide a pixel of the PNG is.")]
+
+
 class ImageForm:
     """How a call's images are answered, from its Accept header and its parameters; made before the work is done."""
+
+    offered = PNG, JSON
 
     def __init__(
         self,
         request: Request,
         settings: SettingsDep,
         columns: Annotated[
-            int | None, Query(ge=1, le=1024, description="Of the contact sheet; left out, about square.")
+            int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, about square.")
         ] = None,
-        scale: Annotated[int, Query(ge=1, le=16, description="How many pixels wide a pixel of the PNG is.")] = 1,
+        scale: Scale = 1,
     ) -> None:
-        self.media = choose(request, (PNG, JSON))
+        self.media = choose(request, self.offered)
         self.columns, self.scale = columns, scale
         self._limit = settings.max_sheet_pixels
 
@@ -84,4 +95,37 @@ class ImageForm:
         return json_answer({"model": model, "images": encoded} | others)
 
 
+class StripForm(ImageForm):
+    """Likewise, but for the columns: without a number of them the images stand in one row."""
+
+    def __init__(
+        self,
+        request: Request,
+        settings: SettingsDep,
+        columns: Annotated[
+            int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, one row.")
+        ] = None,
+        scale: Scale = 1,
+    ) -> None:
+        super().__init__(request, settings, columns or MAX_COLUMNS, scale)
+
+
+class MapForm(ImageForm):
+    """How a map is answered: as numbers, or as a square picture of `size` images a side."""
+
+    offered = JSON, PNG
+
+    def __init__(
+        self,
+        request: Request,
+        settings: SettingsDep,
+        size: Annotated[int, Query(ge=1, le=MAX_COLUMNS, description="How many images a side the PNG has.")] = 20,
+        scale: Scale = 1,
+    ) -> None:
+        super().__init__(request, settings, size, scale)
+        self.size = size
+
+
 ImageFormDep = Annotated[ImageForm, Depends()]
+StripFormDep = Annotated[StripForm, Depends()]
+MapFormDep = Annotated[MapForm, Depends()]

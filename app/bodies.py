@@ -41,45 +41,43 @@ async def read_json(request: Request, settings: SettingsDep) -> bytes:
 JsonDep = Annotated[bytes, Depends(read_json)]
 
 
-async def read_images(
-    request: Request,
-    settings: SettingsDep,
-    model: ModelDep,
-    fit: Annotated[
-        Fit | None,
-        Query(
-            description="How a picture becomes the model's input: `digit` crops to the ink, scales it and centres it "
-            "by mass, as MNIST was made; `stretch` resizes the whole. Left out, a grey picture that has the model's "
-            "size is used as it is, and any other is fitted as a `digit`."
-        ),
-    ] = None,
-    polarity: Annotated[
-        Polarity, Query(description="What the strokes are; `auto` looks, and the model sees light on dark.")
-    ] = "auto",
-) -> Array:
+class Fitting:
+    """How a picture becomes the model's input."""
+
+    def __init__(
+        self,
+        fit: Annotated[
+            Fit | None,
+            Query(
+                description="How a picture becomes the model's input: `digit` crops to the ink, scales it and centres "
+                "it by mass, as MNIST was made; `stretch` resizes the whole. Left out, a grey picture that has the "
+                "model's size is used as it is, and any other is fitted as a `digit`."
+            ),
+        ] = None,
+        polarity: Annotated[
+            Polarity, Query(description="What the strokes are; `auto` looks, and the model sees light on dark.")
+        ] = "auto",
+    ) -> None:
+        self.fit, self.polarity = fit, polarity
+
+
+FittingDep = Annotated[Fitting, Depends()]
+
+
+async def read_images(request: Request, settings: SettingsDep, model: ModelDep, fitting: FittingDep) -> Array:
     """The images of a request, ready for the model: (N, H, W) float32 in [0, 1].
 
     Raises: MediaTypeError; BodyTooLargeError; MalformedError; LimitError; ImageError; ShapeError.
     """
     kind = media_type(request)
+    if kind in IMAGE_TYPES:
+        return await _fit(request, [await _read(request, settings)], model, fitting)
     if kind == MULTIPART:
-        files = await _read_form(request, settings)
-    elif kind in IMAGE_TYPES:
-        files = [await _read(request, settings)]
-    elif kind == JSON:
-        document = load_object(await _read(request, settings))
-        if len(document) != 1 or not document.keys() <= {"images", "pixels"}:
-            raise MalformedError(f"body: expected either images or pixels, found {_keys(document)}")
-        ((name, values),) = document.items()
-        _check_count(name, values, "max_images", settings.max_images)
-        if name == "pixels":
-            return await run_in_threadpool(_pixels, values, model)
-        files = _decode_files(values)
-    else:
-        raise _unsupported(request, MULTIPART, *IMAGE_TYPES, JSON)
-    return await to_thread.run_sync(
-        _fit_all, files, model, settings.max_pixels, fit, polarity, limiter=request.state.readers
-    )
+        return await _fit(request, await _read_form(request, settings), model, fitting)
+    if kind == JSON:
+        name, values = load_member(await _read(request, settings), "images", "pixels")
+        return await _listed_images(request, model, fitting, name, values)
+    raise _unsupported(request, MULTIPART, *IMAGE_TYPES, JSON)
 
 
 ImagesDep = Annotated[Array, Depends(read_images)]
@@ -90,15 +88,51 @@ async def read_latents(settings: SettingsDep, model: ModelDep, body: JsonDep) ->
 
     Raises: as `read_json`; MalformedError; LimitError; ShapeError; InputError.
     """
-    document = load_object(body)
-    if document.keys() != {"latents"}:
-        raise MalformedError(f"body: expected latents, found {_keys(document)}")
-    latents = document["latents"]
-    _check_count("latents", latents, "max_latents", settings.max_latents)
-    return await run_in_threadpool(rows_of_numbers, "latents", latents, model.latents)
+    _, latents = load_member(body, "latents")
+    return await _listed_latents(settings, model, latents)
 
 
 LatentsDep = Annotated[Array, Depends(read_latents)]
+
+
+async def read_ends(request: Request, settings: SettingsDep, model: ModelDep, fitting: FittingDep) -> Array:
+    """The two of a request between which to interpolate: images (2, H, W), or latents (2, Z).
+
+    Raises: as `read_images` and `read_latents`; MalformedError: if they are not two.
+    """
+    kind = media_type(request)
+    if kind == MULTIPART:
+        files = await _read_form(request, settings)
+        _check_two("images", files)
+        return await _fit(request, files, model, fitting)
+    if kind == JSON:
+        name, values = load_member(await _read(request, settings), "images", "pixels", "latents")
+        _check_two(name, values)
+        if name == "latents":
+            return await _listed_latents(settings, model, values)
+        return await _listed_images(request, model, fitting, name, values)
+    raise _unsupported(request, MULTIPART, JSON)
+
+
+EndsDep = Annotated[Array, Depends(read_ends)]
+
+
+async def _listed_latents(settings: Settings, model: Model, values: object) -> Array:
+    _check_count("latents", values, "max_latents", settings.max_latents)
+    return await run_in_threadpool(rows_of_numbers, "latents", values, model.latents)
+
+
+async def _listed_images(request: Request, model: Model, fitting: Fitting, name: str, values: object) -> Array:
+    """From the member `images` or `pixels` of a JSON object."""
+    _check_count(name, values, "max_images", request.state.settings.max_images)
+    if name == "pixels":
+        return await run_in_threadpool(_pixels, values, model)
+    return await _fit(request, _decode_files(values), model, fitting)
+
+
+async def _fit(request: Request, files: list[bytes], model: Model, fitting: Fitting) -> Array:
+    max_pixels = request.state.settings.max_pixels
+    return await to_thread.run_sync(_fit_all, files, model, max_pixels, fitting, limiter=request.state.readers)
 
 
 async def _chunks(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
@@ -160,6 +194,16 @@ def load_object(body: bytes) -> dict[str, Any]:
     return document
 
 
+def load_member(body: bytes, *names: str) -> tuple[str, Any]:
+    """The one member of a JSON object, of one of these names, and its value. Raises: MalformedError."""
+    document = load_object(body)
+    if len(document) != 1 or not document.keys() <= set(names):
+        expected = f"either {' or '.join(names)}" if len(names) > 1 else names[0]
+        raise MalformedError(f"body: expected {expected}, found {_keys(document)}")
+    ((name, value),) = document.items()
+    return name, value
+
+
 def _keys(document: dict[str, Any]) -> str:
     return ", ".join(sorted(document))[:200] or "an empty object"
 
@@ -183,7 +227,12 @@ def _check_count(what: str, values: object, limit: str, value: int) -> None:
         raise LimitError(what, limit, value, len(values))
 
 
-def _fit_all(files: list[bytes], model: Model, max_pixels: int, fit: Fit | None, polarity: Polarity) -> Array:
+def _check_two(what: str, values: object) -> None:
+    if isinstance(values, list) and len(values) != 2:
+        raise MalformedError(f"{what}: expected exactly 2, from which and to which to go, found {len(values)}")
+
+
+def _fit_all(files: list[bytes], model: Model, max_pixels: int, fitting: Fitting) -> Array:
     """Read every file and make it the model's input; `max_pixels` is for all of them together."""
     images = []
     for i, file in enumerate(files):
@@ -192,7 +241,7 @@ def _fit_all(files: list[bytes], model: Model, max_pixels: int, fit: Fit | None,
         except ImageError as error:
             raise type(error)(f"images[{i}]: {error}") from error
         max_pixels -= picture.size
-        images.append(fit_image(picture, fit, polarity, model.image_shape[0], model.box))
+        images.append(fit_image(picture, fitting.fit, fitting.polarity, model.image_shape[0], model.box))
     return np.stack(images)
 
 

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.engine import ModelNotFoundError
+from app.engine import ModelNotFoundError, NotCapableError
 from app.images import ImageError, ImageTooLargeError
 from models.errors import InputError, NotGenerativeError, ReparamError
 
@@ -55,6 +55,7 @@ class Kind(NamedTuple):
 PROBLEMS: dict[type[ReparamError], Kind] = {
     ModelNotFoundError: Kind(404, "model-not-found", "No such model"),
     NotAcceptableError: Kind(406, "not-acceptable", "No acceptable answer"),
+    NotCapableError: Kind(409, "not-capable", "This model cannot do that"),
     NotGenerativeError: Kind(409, "not-generative", "This model does not generate"),
     BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
     ImageTooLargeError: Kind(413, "image-too-large", "The image has too many pixels"),

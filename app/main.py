@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         engine = Engine.load(settings.checkpoint_folders(), settings.default_model, settings.threads)
-        app.openapi = partial(describe, app, engine.model())  # type: ignore[method-assign]
+        app.openapi = partial(describe, app, engine)  # type: ignore[method-assign]
         yield {"settings": settings, "engine": engine, "readers": CapacityLimiter(settings.image_readers)}
 
     app = FastAPIOffline(

@@ -4,32 +4,50 @@ import base64
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.answers import JSON, PNG
+from app.answers import JSON, PNG, ImageForm, MapForm, StripForm
 from app.bodies import IMAGE_TYPES, MULTIPART
-from app.engine import Model
+from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON
 from app.images import read_image
 from app.schemas import ImageFiles, ImagePixels, Latents, Problem, SampleRequest
 
 DESCRIPTION = """
 Trained variational autoencoders over HTTP: **encode** an image to the mean and variance of its code, **decode** a code
-to an image, **sample** new digits from standard Gaussian noise. Every call here runs as it stands: press *Execute*.
+to an image, **sample** new digits from standard Gaussian noise, **interpolate** between two, **score** how usual an
+image is. Every call here runs as it stands: press *Execute*.
 """
 
 BINARY = {"type": "string", "format": "binary"}
+RAW_IMAGES = {media: {"schema": BINARY} for media in IMAGE_TYPES}
+DIGITS = ("seven.png", "two.png")  # of MNIST's test digits the first two
+PICTURES: dict[str, type[ImageForm]] = {
+    "decode": ImageForm,
+    "reconstruct": ImageForm,
+    "interpolate": StripForm,
+    "sample": ImageForm,
+    "sample_with_body": ImageForm,
+    "get_map": MapForm,
+}
+# What not every model can, by operation; the picture of a map needs a prior, as samples do.
+NEEDED: dict[str, set[Capability]] = {
+    "sample": {"sample"},
+    "sample_with_body": {"sample"},
+    "get_map": {"map", "sample"},
+}
 
 
-def describe(app: FastAPI, model: Model) -> dict[str, Any]:
+def describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
     """The schema, made once: what FastAPI derives from the routes, and what they read and write by hand."""
     if app.openapi_schema is None:
-        app.openapi_schema = _describe(app, model)
+        app.openapi_schema = _describe(app, engine)
     return app.openapi_schema
 
 
-def _describe(app: FastAPI, model: Model) -> dict[str, Any]:
+def _describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
     schema = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
     )
@@ -39,52 +57,70 @@ def _describe(app: FastAPI, model: Model) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
 
-    bodies = _bodies(model)
+    bodies = _bodies(engine.model())
     for path in schema["paths"].values():
         for operation in path.values():
             name = operation["operationId"]
             if name in bodies:
                 operation["requestBody"] = {"required": True, "content": bodies[name]}
-            if name in ("decode", "reconstruct", "sample", "sample_with_body"):
-                content = operation["responses"]["200"]["content"]
-                operation["responses"]["200"]["content"] = {PNG: {"schema": BINARY}} | content
+            if name in PICTURES:
+                answer = operation["responses"]["200"]
+                forms = answer["content"] | {PNG: {"schema": BINARY}}
+                answer["content"] = {media: forms[media] for media in PICTURES[name].offered}
             operation["responses"].pop("422", None)
             problem = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
             operation["responses"]["default"] = {"description": "Why the call failed", "content": problem}
-    examples = {"name": model.name, "count": 16, "seed": 7, "scale": 4}
-    for operation in (operation for path in schema["paths"].values() for operation in path.values()):
-        for parameter in operation.get("parameters", []):
-            if parameter["name"] in examples:
-                parameter["example"] = examples[parameter["name"]]
+            examples = _examples(engine, name)
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] in examples:
+                    parameter["example"] = examples[parameter["name"]]
     return schema
+
+
+def _examples(engine: Engine, operation: str) -> dict[str, Any]:
+    """Values for the parameters of a call, by name: with them it runs, if a model that is served can do it."""
+    able = [model for model in engine.models.values() if NEEDED.get(operation, set()) <= set(model.capabilities)]
+    model = engine.model() if engine.model() in able or not able else able[0]
+    examples = {"name": model.name, "count": 16, "seed": 7, "scale": 4}
+    return examples if model is engine.model() else examples | {"model": model.name}
 
 
 def _bodies(model: Model) -> dict[str, dict[str, Any]]:
     """What each call that takes a body takes, by operation: media type -> schema and examples."""
-    digit = files("app").joinpath("web/seven.png").read_bytes()
-    pixels = read_image(digit).pixels
-    base64_digit = base64.b64encode(digit).decode()
-    examples = {
-        "file": {"summary": "A file", "value": {"images": [base64_digit]}},
-    }
-    if pixels.shape == model.image_shape:
-        rows = [[round(float(value), 3) for value in row] for row in pixels]
-        examples["numbers"] = {"summary": "Numbers", "value": {"pixels": [rows]}}
-        code = [round(float(value), 3) for value in model.encode(pixels[None]).mean[0]]
+    digits = [files("app").joinpath("web", name).read_bytes() for name in DIGITS]
+    pixels = [read_image(digit).pixels for digit in digits]
+    if all(image.shape == model.image_shape for image in pixels):
+        numbers = [[[round(float(value), 3) for value in row] for row in image] for image in pixels]
+        codes = [[round(float(value), 3) for value in mean] for mean in model.encode(np.stack(pixels)).mean]
     else:
-        code = [0.0] * model.latents
-    form = {"type": "object", "required": ["images"], "properties": {"images": {"type": "array", "items": BINARY}}}
-    images = {
-        JSON: {"schema": {"anyOf": [_ref("ImageFiles"), _ref("ImagePixels")]}, "examples": examples},
-        MULTIPART: {"schema": form},
-    } | {media: {"schema": BINARY} for media in IMAGE_TYPES}
+        numbers = []
+        codes = [[0.0] * model.latents, [1.0] * model.latents]
+    encoded = [base64.b64encode(digit).decode() for digit in digits]
+    images = _images("A file", encoded[:1], numbers[:1])
+    two = _images("Two files", encoded, numbers)
+    two[JSON]["schema"]["anyOf"].append(_ref("Latents"))
+    two[JSON]["examples"]["latents"] = {"summary": "Latents", "value": {"latents": codes}}
     return {
-        "encode": images,
-        "reconstruct": images,
-        "decode": {JSON: {"schema": _ref("Latents"), "example": {"latents": [code]}}},
+        "encode": images | RAW_IMAGES,
+        "reconstruct": images | RAW_IMAGES,
+        "interpolate": two,
+        "score": images | RAW_IMAGES,
+        "decode": {JSON: {"schema": _ref("Latents"), "example": {"latents": codes[:1]}}},
         "sample_with_body": {
             JSON: {"schema": _ref("SampleRequest"), "example": {"count": 16, "seed": 7, "temperature": 1.0}}
         },
+    }
+
+
+def _images(summary: str, encoded: list[str], numbers: list[list[list[float]]]) -> dict[str, Any]:
+    """Images as JSON, with examples, or as a form."""
+    examples: dict[str, Any] = {"file": {"summary": summary, "value": {"images": encoded}}}
+    if numbers:
+        examples["numbers"] = {"summary": "Numbers", "value": {"pixels": numbers}}
+    form = {"type": "object", "required": ["images"], "properties": {"images": {"type": "array", "items": BINARY}}}
+    return {
+        JSON: {"schema": {"anyOf": [_ref("ImageFiles"), _ref("ImagePixels")]}, "examples": examples},
+        MULTIPART: {"schema": form},
     }
 
 

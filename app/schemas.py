@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.engine import SEED_LIMIT
+from app.engine import SEED_LIMIT, Capability
 
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]
 Row = list[float]
@@ -72,6 +72,40 @@ class SampleAnswer(ImagesAnswer):
     temperature: float
 
 
+class InterpolateAnswer(ImagesAnswer):
+    """Images, and the latent vectors that they were decoded from."""
+
+    latents: list[Row] = Field(description="(steps, Z); the first and the last are the two ends' own")
+
+
+class ScoreAnswer(BaseModel):
+    """How probable every image is, a number each, in nats; and how unusual."""
+
+    model: str
+    elbo: Row | None = Field(description="log_likelihood - kl; null for a deterministic autoencoder")
+    log_likelihood: Row = Field(description="of the image given its code")
+    kl: Row | None = Field(description="of the code from the prior; null for a deterministic autoencoder")
+    percentile: Row | None = Field(
+        description="of -elbo (or -log_likelihood), 0..100, among digits held out of the training: near 100, the image "
+        "is unlike them; null if the checkpoint has none to compare with"
+    )
+
+
+class MapAnswer(BaseModel):
+    """Where test digits lie among the latents of a model of two."""
+
+    model: str
+    mean: list[tuple[float, float]] = Field(description="(N, 2)")
+    labels: list[int] = Field(description="(N,): which digit each is")
+
+
+class NoveltySummary(BaseModel):
+    """What `percentile` of a score compares with."""
+
+    images: int = Field(description="how many digits were held out of the training")
+    draws: int = Field(description="how many draws from the posterior a score averages")
+
+
 class ModelCard(BaseModel):
     """What a model is."""
 
@@ -79,12 +113,14 @@ class ModelCard(BaseModel):
     kind: str
     latents: int = Field(description="Z, the length of a latent vector")
     input_shape: tuple[int, int, int] = Field(description="channels, rows, columns")
-    capabilities: list[Literal["encode", "decode", "reconstruct", "sample"]]
+    generative: bool = Field(description="whether its codes follow a known distribution, so that noise decodes")
+    capabilities: list[Capability]
     likelihood: dict[str, Any]
     prior: dict[str, Any]
     architecture: dict[str, Any]
     parameters: int
     sha256: str = Field(description="of model.safetensors")
+    novelty: NoveltySummary | None
     metrics: dict[str, Any]
     training: dict[str, Any]
 

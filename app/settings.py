@@ -35,7 +35,8 @@ class Settings(BaseSettings):
         2, le=256, description="How many requests' images a worker reads at once; each takes up to 40 bytes a pixel."
     )
     max_latents: PositiveInt = Field(1024, description="Most latent vectors in a request.")
-    max_samples: PositiveInt = Field(1024, description="Most images drawn by a request.")
+    max_samples: PositiveInt = Field(1024, description="Most images drawn by a request, a map's included.")
+    max_steps: int = Field(64, ge=2, le=1024, description="Most images of an interpolation.")
     max_sheet_pixels: PositiveInt = Field(
         16_000_000, description="Most pixels of a PNG that is answered, the contact sheet's and the scale's."
     )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor, nn
 
 from models.config import ModelConfig
+from models.errors import NotGenerativeError
 from models.likelihoods import Likelihood
 
 
@@ -82,6 +83,17 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def score(self, x: Tensor, epsilon: Tensor) -> Score:
         """How probable x (N, D) is, each image with the same noise, epsilon (K, Z): none depends on its neighbours."""
+
+    def from_noise(self, u: Tensor) -> Tensor:
+        """Standard normal noise u (..., Z) -> codes z (..., Z), distributed as the prior has them.
+
+        Raises: NotGenerativeError: if there is no prior; `to_noise` too.
+        """
+        raise NotGenerativeError("a deterministic autoencoder has no prior to draw codes from")
+
+    def to_noise(self, z: Tensor) -> Tensor:
+        """z (..., Z) -> u (..., Z), the inverse."""
+        raise NotGenerativeError("a deterministic autoencoder has no prior that its codes could follow")
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """x (N, D) in [0, 1] -> what the model makes of it: the decoded mean of its code, (N, D) in [0, 1]."""

@@ -80,6 +80,12 @@ class VAE(Autoencoder):
     def decode(self, z: Tensor) -> Tensor:
         return self.likelihood.mean(self.decoder(z))
 
+    def from_noise(self, u: Tensor) -> Tensor:
+        return self.prior.from_noise(u)
+
+    def to_noise(self, z: Tensor) -> Tensor:
+        return self.prior.to_noise(z)
+
     def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:
         return self.elbo_terms(x, self.draw_epsilon(x, generator))
 

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.routes import decode, encode, health, models, reconstruct, sample
+from app.routes import decode, encode, health, interpolate, models, reconstruct, sample, score
 
 router = APIRouter()
-for resource in (encode, decode, reconstruct, sample, models, health):
+for resource in (encode, decode, reconstruct, interpolate, score, sample, models, health):
     router.include_router(resource.router)

@@ -1,10 +1,13 @@
 """`/v1/models`: what is served."""
 
+import numpy as np
 from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
 
-from app.answers import json_answer
-from app.schemas import ModelCard, ModelList
-from app.state import EngineDep
+from app.answers import PNG, MapFormDep, json_answer
+from app.errors import LimitError
+from app.schemas import MapAnswer, ModelCard, ModelList
+from app.state import EngineDep, SettingsDep
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -19,3 +22,19 @@ async def list_models(engine: EngineDep) -> Response:
 async def get_model(engine: EngineDep, name: str) -> Response:
     """A model's card: its sizes, what it can do, how it was made, what was measured, and the hash of its weights."""
     return json_answer(engine.model(name).card())
+
+
+@router.get("/{name}/map", response_model=MapAnswer, operation_id="get_map")
+async def get_map(engine: EngineDep, settings: SettingsDep, name: str, form: MapFormDep) -> Response:
+    """The latents of a model of two: where test digits lie, or, as PNG, what it decodes at its prior's quantiles."""
+    model = engine.model(name)
+    mean, labels = model.map()
+    if form.media != PNG:
+        # Stored in half precision, whose third decimal is the last that all but the smallest codes have.
+        return json_answer({"model": model.name, "mean": mean.astype(np.float64).round(3), "labels": labels})
+    count = form.size**2
+    if count > settings.max_samples:
+        raise LimitError("images of the map (size x size)", "max_samples", settings.max_samples, count)
+    form.check(count, model)
+    images = await run_in_threadpool(model.draw_map, form.size)
+    return await run_in_threadpool(form.answer, model.name, images)

@@ -1,6 +1,7 @@
-"""A running service on the shipped model, in this process."""
+"""A running service in this process, on the shipped mnist-mlp and on a small checkpoint of every kind."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +10,22 @@ from starlette.testclient import TestClient
 from app.images import png
 from app.main import create_app
 from app.settings import Settings
+from tests.app.checkpoints import save_all
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[TestClient]:
-    with TestClient(
-        create_app(Settings(max_images=8, max_latents=8, max_samples=64, max_body_bytes=200_000))
-    ) as client:
+def checkpoints(tmp_path_factory: pytest.TempPathFactory, mnist: Path) -> dict[str, Path]:
+    """A small checkpoint of every kind, by name."""
+    return save_all(tmp_path_factory.mktemp("checkpoints"), mnist)
+
+
+@pytest.fixture(scope="session")
+def client(checkpoints: dict[str, Path]) -> Iterator[TestClient]:
+    models = ("mnist-mlp", *map(str, checkpoints.values()))
+    settings = Settings(
+        models=models, max_images=8, max_latents=8, max_samples=400, max_steps=16, max_body_bytes=200_000
+    )
+    with TestClient(create_app(settings)) as client:
         yield client
 
 

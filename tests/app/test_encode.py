@@ -129,3 +129,9 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(client: TestClient) -> N
 def test_an_answer_that_nobody_accepts_is_a_problem(client: TestClient, seven: bytes) -> None:
     headers = {"content-type": "image/png", "accept": "text/html"}
     assert_problem(client.post("/v1/encode", content=seven, headers=headers), 406, "not-acceptable")
+    assert_problem(client.post("/v1/encode", content=b"no image", headers=headers), 406, "not-acceptable")
+
+
+def test_a_deterministic_model_has_no_variance(client: TestClient, seven: bytes) -> None:
+    document = client.post("/v1/encode?model=tiny-ae", files={"images": seven}).json()
+    assert np.shape(document["mean"]) == (1, 2) and document["variance"] is None

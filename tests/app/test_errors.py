@@ -40,7 +40,7 @@ def test_a_slash_too_many_is_not_followed_elsewhere(client: TestClient) -> None:
 
 
 def test_what_is_unexpected_is_a_problem_and_tells_the_caller_nothing_of_the_inside() -> None:
-    app = create_app(Settings())
+    app = create_app(Settings(models="mnist-mlp"))
     app.add_api_route("/broken", _broken)
     with TestClient(app, raise_server_exceptions=False) as client:
         assert "secret" not in json.dumps(assert_problem(client.get("/broken"), 500, "internal-server-error"))
@@ -51,7 +51,7 @@ def _broken() -> None:
 
 
 def test_a_domain_error_keeps_its_words() -> None:
-    app: FastAPI = create_app(Settings())
+    app: FastAPI = create_app(Settings(models="mnist-mlp"))
 
     def refuse() -> None:
         raise NotGenerativeError("mnist-ae does not generate")

@@ -7,6 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
+from app.main import create_app
+from app.settings import Settings
+
 
 class Links(HTMLParser):
     """What a page loads."""
@@ -66,13 +69,23 @@ def test_every_example_runs_as_it_stands(client: TestClient) -> None:
         "encode",
         "decode",
         "reconstruct",
+        "interpolate",
+        "score",
         "sample",
         "sample_with_body",
         "list_models",
         "get_model",
+        "get_map",
         "healthz",
         "readyz",
     }
+
+
+@pytest.mark.parametrize("default", ["tiny-ae", "tiny-dae", "tiny-conv"])
+def test_every_example_runs_whatever_the_default_can(checkpoints, default: str) -> None:
+    models = [str(checkpoints[name]) for name in (default, "tiny-2d")]
+    with TestClient(create_app(Settings(models=models))) as client:
+        test_every_example_runs_as_it_stands(client)
 
 
 def test_references_resolve_and_errors_are_problems(client: TestClient) -> None:

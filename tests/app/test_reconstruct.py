@@ -2,11 +2,14 @@
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.decomposition import PCA
 from starlette.testclient import TestClient
 
+from models.data import load_mnist
 from tests.app.problems import assert_problem
 
 
@@ -28,6 +31,18 @@ def test_several_come_back_in_order(client: TestClient, digits) -> None:
         [np.asarray(Image.open(io.BytesIO(base64.b64decode(i))), int) for i in images] for images in (together, alone)
     ]
     assert np.abs(np.subtract(*levels)).max() <= 1  # a batch may round otherwise than its members
+
+
+def test_the_linear_model_answers_with_pca(client: TestClient, mnist: Path, digits) -> None:
+    training = load_mnist(mnist, "train").images[:1500].reshape(-1, 784) / 255
+    x = digits[:8].reshape(8, 784) / 255
+    pca = PCA(20, svd_solver="covariance_eigh").fit(training)
+    answer = client.post(
+        "/v1/reconstruct?model=tiny-linear", json={"pixels": x.tolist()}, headers={"accept": "application/json"}
+    )
+    expected = pca.inverse_transform(pca.transform(x)).clip(0, 1) * 255
+    levels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(i)))) for i in answer.json()["images"]]
+    np.testing.assert_allclose(np.reshape(levels, (8, 784)), expected, atol=0.51)
 
 
 def test_it_takes_what_encode_takes(client: TestClient) -> None:

@@ -5,11 +5,13 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from models.checkpoint import load_checkpoint
 from tests.app.problems import assert_problem
 
 JSON = {"accept": "application/json"}
@@ -18,7 +20,7 @@ JSON = {"accept": "application/json"}
 def test_the_same_seed_gives_the_same_picture_on_two_services(client: TestClient) -> None:
     link = "/v1/sample?count=16&seed=7"
     first, again = client.get(link), client.get(link)
-    with TestClient(create_app(Settings())) as other:
+    with TestClient(create_app(Settings(models="mnist-mlp"))) as other:
         elsewhere = other.get(link)
     assert first.headers["content-type"] == "image/png" and first.headers["x-seed"] == "7"
     assert first.content == again.content == elsewhere.content
@@ -55,6 +57,26 @@ def test_decoding_the_latents_gives_the_images(client: TestClient) -> None:
     assert decoded["images"] == drawn["images"]
 
 
+def test_a_flow_turns_the_noise_into_codes(client: TestClient, checkpoints) -> None:
+    """The latents are the codes: brought back to noise, they are what a model without a flow draws."""
+    flow = load_checkpoint(checkpoints["tiny-flow"]).model
+    drawn = client.get("/v1/sample?count=400&seed=1&temperature=0.7&model=tiny-flow", headers=JSON).json()
+    noise = flow.to_noise(torch.tensor(drawn["latents"])).numpy()
+    epsilon = np.random.Generator(np.random.Philox(1)).standard_normal((400, 5), dtype=np.float32)
+    np.testing.assert_allclose(noise, np.float32(0.7) * epsilon, atol=1e-4)
+    assert np.abs(np.asarray(drawn["latents"]) - 0.7 * epsilon).max() > 0.1
+    decoded = client.post("/v1/decode?model=tiny-flow", json={"latents": drawn["latents"][:8]}, headers=JSON).json()
+    assert decoded["images"] == drawn["images"][:8]
+
+
+@pytest.mark.parametrize("name", ["tiny-ae", "tiny-dae"])
+def test_a_deterministic_model_says_what_it_can(client: TestClient, name: str) -> None:
+    for answer in (client.get(f"/v1/sample?model={name}"), client.post(f"/v1/sample?model={name}", json={})):
+        detail = assert_problem(answer, 409, "not-generative")["detail"]
+        assert detail.startswith(f"{name} is a deterministic autoencoder")
+        assert "it can encode, decode, reconstruct, interpolate" in detail and "sample" not in detail
+
+
 def test_without_a_seed_one_is_drawn_and_told(client: TestClient) -> None:
     first, second = client.get("/v1/sample"), client.get("/v1/sample")
     assert first.headers["x-seed"] != second.headers["x-seed"]
@@ -83,7 +105,7 @@ def test_what_nobody_accepts_is_a_problem(client: TestClient, accept: str) -> No
 
 
 def test_a_picture_that_would_be_too_large_is_refused_before_it_is_made() -> None:
-    with TestClient(create_app(Settings(max_sheet_pixels=28 * 57))) as small:
+    with TestClient(create_app(Settings(models="mnist-mlp", max_sheet_pixels=28 * 57))) as small:
         assert small.get("/v1/sample?count=2").status_code == 200  # 28 x 57 pixels
         problem = assert_problem(small.get("/v1/sample?count=2&scale=2"), 422, "limit-exceeded")
         assert "REPARAM_MAX_SHEET_PIXELS" in problem["detail"]
@@ -95,7 +117,7 @@ def test_a_picture_that_would_be_too_large_is_refused_before_it_is_made() -> Non
     [
         ("count=0", "invalid-parameter", "count"),
         ("count=x", "invalid-parameter", "'x'"),
-        ("count=65", "limit-exceeded", "REPARAM_MAX_SAMPLES"),
+        ("count=401", "limit-exceeded", "REPARAM_MAX_SAMPLES"),
         ("seed=-1", "invalid-parameter", "seed"),
         (f"seed={2**63}", "invalid-parameter", "seed"),
         ("temperature=nan", "invalid-parameter", "finite"),
