@@ -6,7 +6,15 @@ from typing import Annotated
 from pydantic import Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from models.files import checkpoint_folder
+from models.files import ZOO, checkpoint_folder
+
+FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name none
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the checkpoints in the zoo, the one that is best to start with first."""
+    names = (path.parent.name for path in ZOO.glob("[!.]*/config.json"))
+    return tuple(sorted(names, key=lambda name: (name != FIRST_CHOICE, name)))
 
 
 class Settings(BaseSettings):
@@ -19,9 +27,10 @@ class Settings(BaseSettings):
     workers: PositiveInt = Field(1, le=256, description="Processes that serve.")
     threads: PositiveInt = Field(1, le=256, description="CPU threads of torch in each worker.")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("mnist-mlp",),
+        default_factory=shipped,
         min_length=1,
-        description="Checkpoints to serve, separated by commas: names of shipped ones, or paths (with a /).",
+        description="Checkpoints to serve, separated by commas: names of shipped ones, or paths (with a /); left out, "
+        f"every shipped one, {FIRST_CHOICE} first.",
     )
     default_model: str | None = Field(
         None, description="The model of a call that names none; left out, the first of `models`."

@@ -7,8 +7,7 @@ def table() -> str:
     """Every setting: its variable, its default and what it is, in Markdown."""
     rows = ["| variable | default | what |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        shown = "" if default is None else f"`{default}`"
+        shown = "" if field.default is None or field.default_factory else f"`{field.default}`"
         rows.append(f"| `REPARAM_{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
 

@@ -12,7 +12,12 @@ from models.errors import InputError, ReparamError
 if TYPE_CHECKING:
     from app.engine import Array, Model
 
-MODEL = Annotated[str, typer.Option(metavar="NAME|DIR", help="A shipped checkpoint, or a folder (with a /).")]
+MODEL = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|DIR", help="A shipped checkpoint, or a folder (with a /); left out, the service's own choice."
+    ),
+]
 OUT = Annotated[Path, typer.Option(metavar="FILE", help="Where the answer goes; the ending says in what form.")]
 COLUMNS = Annotated[int | None, typer.Option(min=1, max=1024, help="Of the contact sheet; left out, about square.")]
 SCALE = Annotated[int, typer.Option(min=1, max=16, help="How many pixels wide a pixel of the PNG is.")]
@@ -21,7 +26,7 @@ SCALE = Annotated[int, typer.Option(min=1, max=16, help="How many pixels wide a 
 def encode(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     out: OUT = Path("latents.json"),
-    model: MODEL = "mnist-mlp",
+    model: MODEL = None,
     fit: Annotated[Fit | None, typer.Option(help="How a picture becomes the input; left out, what fits it.")] = None,
     polarity: Annotated[Polarity, typer.Option(help="What the strokes are.")] = "auto",
 ) -> None:
@@ -48,7 +53,7 @@ def decode(
         Path, typer.Argument(metavar="LATENTS", help="What `reparam encode` wrote, or .npy with (N, Z) numbers.")
     ],
     out: OUT = Path("decoded.png"),
-    model: MODEL = "mnist-mlp",
+    model: MODEL = None,
     columns: COLUMNS = None,
     scale: SCALE = 1,
 ) -> None:
@@ -67,7 +72,7 @@ def sample(
         int | None, typer.Option(min=0, max=2**63 - 1, help="The noise; left out, a new one is drawn, and told.")
     ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=10, help="Scales the noise.")] = 1.0,
-    model: MODEL = "mnist-mlp",
+    model: MODEL = None,
     columns: COLUMNS = None,
     scale: SCALE = 1,
 ) -> None:
@@ -78,11 +83,12 @@ def sample(
     typer.echo(f"{out}: {count} image{'s' if count > 1 else ''}, seed {drawn.seed}")
 
 
-def _load(name: str) -> "Model":
+def _load(name: str | None) -> "Model":
     from app.engine import Engine
+    from app.settings import shipped
     from models.files import checkpoint_folder
 
-    return Engine.load([checkpoint_folder(name)]).model()
+    return Engine.load([checkpoint_folder(shipped()[0] if name is None else name)]).model()
 
 
 def _read(path: Path) -> bytes:

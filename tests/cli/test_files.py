@@ -71,7 +71,10 @@ def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
         (("encode", SEVEN, "--out", "no/such/folder.json"), "no/such/folder.json: cannot be written"),
         (("encode", SEVEN, "--model", "nobody"), "nobody"),
         (("decode", "text.json"), "text.json: expected latent vectors"),
-        (("decode", "short.json"), "short.json: expected latent vectors, N lists of 50 numbers: latents[0]"),
+        (
+            ("decode", "short.json", "--model", "mnist-mlp"),
+            "short.json: expected latent vectors, N lists of 50 numbers: latents[0]",
+        ),
         (("decode", "nan.json"), "nan.json: expected latent vectors"),
         (("decode", "other.json"), "other.json: expected latent vectors"),
         (("decode", "pickle.npy"), "pickle.npy: expected latent vectors"),

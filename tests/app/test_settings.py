@@ -1,0 +1,27 @@
+"""What is served when nothing is set."""
+
+from pathlib import Path
+
+import pytest
+
+from app import settings
+from app.settings import Settings
+
+
+def test_every_shipped_checkpoint_is_served(zoo: Path) -> None:
+    assert set(Settings().models) == {folder.name for folder in zoo.iterdir() if folder.is_dir()}
+    assert "mnist-mlp" in Settings().models
+
+
+def test_the_first_choice_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mnist-ae", "mnist-conv", "mnist-mlp", ".mnist-flow.half-written"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "notes").mkdir()
+    monkeypatch.setattr(settings, "ZOO", tmp_path)
+    assert Settings().models == ("mnist-conv", "mnist-ae", "mnist-mlp")
+
+
+def test_a_list_that_is_set_keeps_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPARAM_MODELS", "mnist-mlp, mnist-conv")
+    assert Settings().models == ("mnist-mlp", "mnist-conv")
