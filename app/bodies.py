@@ -19,7 +19,7 @@ from app.images import Fit, ImageError, Polarity, fit_image, read_image
 from app.numbers import rows_of_numbers
 from app.settings import Settings
 from app.state import ModelDep, SettingsDep
-from models.errors import InputError
+from models.errors import InputError, ShapeError
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 MAX_FIELDS = 8
@@ -119,7 +119,10 @@ EndsDep = Annotated[Array, Depends(read_ends)]
 
 async def _listed_latents(settings: Settings, model: Model, values: object) -> Array:
     _check_count("latents", values, "max_latents", settings.max_latents)
-    return await run_in_threadpool(rows_of_numbers, "latents", values, model.latents)
+    try:
+        return await run_in_threadpool(rows_of_numbers, "latents", values, model.latents)
+    except ShapeError as error:
+        raise ShapeError(f"{error}; {model.name} has {model.latents} latents") from error
 
 
 async def _listed_images(request: Request, model: Model, fitting: Fitting, name: str, values: object) -> Array:

@@ -57,7 +57,7 @@ def test_several_are_a_contact_sheet(client: TestClient) -> None:
             {"json": {"latents": [[0.0] * 49]}},
             422,
             "invalid-input",
-            "latents[0]: expected a list of 50 numbers, found a list of 49",
+            "latents[0]: expected a list of 50 numbers, found a list of 49; mnist-mlp has 50 latents",
         ),
         ({"json": {"latents": [0.0] * 5}}, 422, "invalid-input", "found a number"),
         ({"json": {"latents": []}}, 422, "malformed-request", "none"),
