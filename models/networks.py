@@ -174,9 +174,7 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(..., inputs) -> (..., D)."""
-        y: Tensor = (
-            self.first(z.flatten(0, -2)).reshape(-1, *self.coarsest).contiguous(memory_format=torch.channels_last)
-        )
+        y: Tensor = self.first(z).reshape(-1, *self.coarsest).contiguous(memory_format=torch.channels_last)
         for stage in self.stages:
             y = stage(y)
         return y.reshape(*z.shape[:-1], -1)
