@@ -71,21 +71,28 @@ class LinearVAE(VAE):
     def fit(self, x: Tensor) -> None:
         """Set the weights to those of the greatest likelihood for x (N, D): no gradient, one eigendecomposition.
 
-        Raises: ValueError: if x has fewer directions of variance than there are latents, or no variance beside them.
+        Raises: ValueError: if x varies in no more directions than there are latents, or as much in those left out.
         Source: Tipping & Bishop 1999, equations 14 and 15, with R = I.
         """
         x = x.double()
         mean = x.mean(0)
         eigenvalues, eigenvectors = torch.linalg.eigh(torch.cov(x.T, correction=0))  # ascending
-        variance = eigenvalues[: -self.latents].mean()  # what is left out, spread over the directions left out
-        scale = (eigenvalues[-self.latents :].flip(0) - variance).clamp_min(0).sqrt()
-        if variance <= 0 or scale[-1] <= 0:
+        rounding = self.pixels * torch.finfo(x.dtype).eps * eigenvalues[-1]
+        if (directions_found := int((eigenvalues > rounding).sum())) <= self.latents:
             raise ValueError(
                 f"expected images that vary in more than {self.latents} directions, which are the latents, "
-                f"found {int((eigenvalues > 1e-12).sum())}"
+                f"found {directions_found}"
             )
+        variance = eigenvalues[: -self.latents].mean()  # what is left out, spread over the directions left out
+        if eigenvalues[-self.latents] - variance <= rounding:
+            raise ValueError(
+                f"expected images that vary more along {self.latents} directions, which are the latents, than along "
+                "the others, found no difference"
+            )
+        scale = (eigenvalues[-self.latents :].flip(0) - variance).sqrt()
         directions = eigenvectors[:, -self.latents :].flip(1)
-        directions = directions * directions.sum(0).sign()  # of the two signs the one with a brighter image
+        darker = directions.sum(0) < 0
+        directions = torch.where(darker, -directions, directions)  # of the two signs the one with a brighter image
         with torch.no_grad():
             self.decoder.weight.copy_(directions * scale)
             self.decoder.bias.copy_(mean)
