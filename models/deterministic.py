@@ -8,7 +8,7 @@ from math import prod
 from typing import Annotated, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Generator, Tensor
 
 from models.autoencoder import Architecture, Autoencoder, Posterior, Score, Terms
@@ -81,6 +81,12 @@ class Corruption(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     gaussian: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0  # the largest sigma, pixels in [0, 1]
     masking: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0  # the largest share of pixels set to 0
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.gaussian and not self.masking:
+            raise ValueError("expected gaussian or masking noise above 0, found neither")
+        return self
 
     def apply(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """x (N, D) in [0, 1] -> a corrupted copy, in [0, 1]."""

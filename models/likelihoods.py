@@ -37,7 +37,11 @@ LikelihoodSpec = Annotated[BernoulliSpec | GaussianSpec | LinearGaussianSpec, Fi
 
 
 class Likelihood(Protocol):
-    """What an autoencoder needs of p(x|z); `output` is the decoder's last layer, (..., D)."""
+    """What an autoencoder needs of p(x|z); `output` is the decoder's last layer, (..., D).
+
+    Densities are computed in the precision of x also where the networks run in half of it: each is the sum of many
+    small terms.
+    """
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         """log p(x|z) of x (..., D) in [0, 1], summed over pixels: (...) in nats."""
@@ -54,7 +58,6 @@ class Bernoulli:
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         # x·logit - log(1 + exp(logit)): finite for every finite logit, and so is its gradient x - sigmoid(logit).
-        # In full precision also where the networks run in half of it: it is the sum of many small terms.
         with torch.autocast(output.device.type, enabled=False):
             output = output.to(x.dtype)
             agreement: Tensor = torch.linalg.vecdot(x, output)
@@ -75,8 +78,9 @@ class Gaussian:
         self.sigma = sigma
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
-        residual = ((2 * x - 1) - output.tanh()) / self.sigma
-        return (-0.5 * residual.square() - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)).sum(-1)
+        with torch.autocast(output.device.type, enabled=False):
+            residual = ((2 * x - 1) - output.to(x.dtype).tanh()) / self.sigma
+            return (-0.5 * residual.square() - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def mean(self, output: Tensor) -> Tensor:
         return (output.tanh() + 1) / 2
@@ -94,7 +98,8 @@ class LinearGaussian(nn.Module):
         self.log_sigma = nn.Parameter(torch.zeros(()))
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
-        return gaussian_log_density(x, output, self.log_sigma)
+        with torch.autocast(output.device.type, enabled=False):
+            return gaussian_log_density(x, output.to(x.dtype), self.log_sigma)
 
     def mean(self, output: Tensor) -> Tensor:
         return output.clamp(0, 1)

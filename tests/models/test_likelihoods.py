@@ -10,7 +10,16 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Normal
 
 from models.config import ModelConfig
-from models.likelihoods import Bernoulli, BernoulliSpec, Gaussian, GaussianSpec, make_likelihood
+from models.likelihoods import (
+    Bernoulli,
+    BernoulliSpec,
+    Gaussian,
+    GaussianSpec,
+    Likelihood,
+    LinearGaussian,
+    LinearGaussianSpec,
+    make_likelihood,
+)
 
 HUGE = (1e4, -1e4, 1e30, -1e30)
 
@@ -42,6 +51,42 @@ def test_gaussian_is_that_of_torch_distributions() -> None:
     for sigma in (0.1, 1.0, 3.0):
         expected = Normal(output.tanh(), sigma).log_prob(2 * x - 1).sum(-1)
         torch.testing.assert_close(Gaussian(sigma).log_prob(x, output), expected)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, 3.0])
+def test_linear_gaussian_is_that_of_torch_distributions(sigma: float) -> None:
+    x, output = images_and_outputs()
+    likelihood = _linear_gaussian(sigma)
+    torch.testing.assert_close(likelihood.log_prob(x, output), Normal(output, sigma).log_prob(x).sum(-1))
+    assert torch.equal(likelihood.mean(output), output.clamp(0, 1))
+
+
+def test_the_scale_of_linear_gaussian_is_fitted() -> None:
+    """Its gradient vanishes where sigma² is the mean squared residual, which is where the likelihood is greatest."""
+    x, output = images_and_outputs()
+    for factor, sign in ((1.0, 0), (1.5, 1), (0.5, -1)):
+        likelihood = _linear_gaussian(factor * (x - output).square().mean().sqrt().item())
+        (-likelihood.log_prob(x, output).mean()).backward()
+        assert likelihood.log_sigma.grad is not None
+        slope = likelihood.log_sigma.grad.item()
+        assert slope == pytest.approx(0, abs=1e-4) if not sign else sign * slope > 1
+
+
+def _linear_gaussian(sigma: float) -> LinearGaussian:
+    likelihood = LinearGaussian()
+    torch.nn.init.constant_(likelihood.log_sigma, math.log(sigma))
+    return likelihood
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.1), _linear_gaussian(0.2)])
+def test_a_density_keeps_its_precision_where_the_networks_have_half_of_it(likelihood: Likelihood) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, output = torch.rand(6, 784, generator=generator), torch.randn(6, 784, generator=generator).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = likelihood.log_prob(x, output)
+    assert found.dtype == torch.float32
+    exact = likelihood.log_prob(x.double(), output.double())
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-3)
 
 
 def test_mean_is_an_image_in_0_to_1() -> None:
@@ -82,6 +127,7 @@ def test_a_configuration_names_the_likelihood() -> None:
     gaussian = make_likelihood(GaussianSpec(sigma=0.3))
     assert isinstance(gaussian, Gaussian)
     assert gaussian.sigma == 0.3
+    assert isinstance(make_likelihood(LinearGaussianSpec()), LinearGaussian)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +139,7 @@ def test_a_configuration_names_the_likelihood() -> None:
         {"kind": "gaussian", "sigma": -1.0},
         {"kind": "gaussian", "sigma": math.nan},
         {"kind": "bernoulli", "sigma": 1.0},
+        {"kind": "linear-gaussian", "sigma": 1.0},
     ],
 )
 def test_a_likelihood_that_is_none_is_an_error(spec: dict[str, object]) -> None:
