@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from app.cli.data import data
+from app.cli.evaluation import evaluate
 from app.cli.files import decode, encode, sample
 from app.cli.serve import serve
-from app.cli.training import evaluate, train
+from app.cli.training import train
 from models.errors import ReparamError
 
 # Of the `train` extra, which the service does without.
-TRAINING_PACKAGES = ("httpx", "tensorboard")
+TRAINING_PACKAGES = ("httpx", "matplotlib", "scipy", "sklearn", "tensorboard")
 
 cli = typer.Typer(
     name="reparam",

@@ -1,4 +1,4 @@
-"""`reparam train` and `reparam evaluate`: make a checkpoint and measure it."""
+"""`reparam train`: make a checkpoint."""
 
 import subprocess
 from pathlib import Path
@@ -49,50 +49,6 @@ def train(
     best = "" if end.best_negative_elbo is None else f", validation -ELBO {end.best_negative_elbo:.2f} nats"
     early = f", stopped early after epoch {end.epoch}" if end.stopped_early else ""
     typer.echo(f"{out / 'checkpoint'}: the weights of epoch {end.best_epoch}{best}{early}")
-
-
-def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's folder.")],
-    data: DATA = Path("data/mnist"),
-    samples: Annotated[int, typer.Option(min=1, help="Importance samples an image, K.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the binarization and of the samples.")] = 0,
-    update: Annotated[
-        bool, typer.Option("--update", help="Write the figures into the checkpoint and its card.")
-    ] = False,
-) -> None:
-    """Measure a model on the test digits, and print the figures as JSON."""
-    import json
-    import math
-
-    from rich.console import Console
-    from rich.progress import track
-
-    from models.checkpoint import load_checkpoint, update_checkpoint
-    from models.data import load_mnist
-    from models.errors import CheckpointError
-    from models.evaluation import evaluate as measure
-    from models.vae import VAE
-
-    model = load_checkpoint(checkpoint).model
-    if not isinstance(model, VAE):
-        raise CheckpointError(f"{checkpoint}: expected a VAE, found {type(model).__name__}")
-    digits = load_mnist(data, "test")
-    bar = iter(track(range(len(digits.images)), "NLL", console=Console(stderr=True)))
-
-    def advance(images: int) -> None:
-        for _ in range(images):
-            next(bar, None)
-
-    figures = measure(model, digits, samples=samples, seed=seed, progress=advance)
-    next(bar, None)  # closes the bar
-    if odd := [f"{key} {value}" for key, value in figures.items() if not math.isfinite(value)]:
-        raise CheckpointError(f"{checkpoint}: expected finite figures, found {', '.join(odd)}")
-    typer.echo(json.dumps(figures, indent=2))
-    if update:
-        try:
-            update_checkpoint(checkpoint, metrics=figures)
-        except OSError as error:
-            raise CheckpointError(f"{checkpoint}: cannot be written, and is as it was: {error.strerror}") from error
 
 
 def _commit() -> str | None:

@@ -66,9 +66,12 @@ def load_classifier(folder: Path = FOLDER) -> Classifier:
         raise CheckpointError(f"{config}: {explain(error)}") from error
     if (found := hashlib.sha256(data).hexdigest()) != expected:
         raise CheckpointError(f"{weights}: expected sha256 {expected}, found {found}")
-    classifier = Classifier()
+    with torch.device(
+        "meta"
+    ):  # no memory and no draw from torch's own generator: the file's tensors become the weights
+        classifier = Classifier()
     try:
-        classifier.load_state_dict(load_tensors(data))
+        classifier.load_state_dict(load_tensors(data), assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{weights}: expected the classifier's tensors: {error}") from error
     return classifier.requires_grad_(False).eval()

@@ -1,65 +1,89 @@
 """The figures of a checkpoint on test digits."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from models.autoencoder import Autoencoder
+from models.config import Novelty
 from models.data import Digits
 from models.errors import ShapeError
-from models.evaluation.likelihood import importance_sampled_log_likelihood
+from models.evaluation.batches import Progress, in_batches, unseen
+from models.evaluation.classifier import load_classifier
+from models.evaluation.codes import active_units, codes, probe_figures
+from models.evaluation.likelihood import Precision, bound_figures, nll_figures
+from models.evaluation.reconstruction import reconstruction_figures
+from models.evaluation.samples import sample_figures
+from models.evaluation.surprise import novelty_figures
 from models.likelihoods import Bernoulli
+from models.novelty import score
 from models.vae import VAE
 
-BATCH = 1000  # images, for what is cheap
-NLL_BATCH = 10  # images, each with a thousand samples
-ACTIVE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2: a unit whose mean varies more than this is active
+TRAINING = 10_000  # training digits that are used, the first: as many as there are test digits
+
+Figures = dict[str, float | int | str | list[float]]
 
 
-@torch.inference_mode()
 def evaluate(
-    model: VAE,
+    model: Autoencoder,
     digits: Digits,
     *,
+    training: Digits | None = None,
+    novelty: Novelty | None = None,
+    unlike: Digits | None = None,
     samples: int = 1000,
+    precision: Precision = "float32",
     seed: int = 0,
-    progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, float | int]:
-    """Measure a VAE on every one of `digits`; for a Bernoulli likelihood stochastically binarized, once, by `seed`.
+    progress: Progress = unseen,
+) -> Figures:
+    """Measure on every one of `digits` what applies to the model's kind.
+
+    The ELBO, the NLL and the active units of a Bernoulli likelihood are those of stochastically binarized digits, once,
+    by `seed`; everything else is of grey ones.
 
     Args:
+        training: training digits; the first 10,000 fit the probes, and their FID is the floor of the samples'.
+        novelty: the checkpoint's quantiles; without them nothing is said of surprise.
+        unlike: images of something else, which should surprise.
         samples: K, the importance samples an image of the NLL.
-        progress: told how many images have had their NLL measured since it was last called.
-    Returns: likelihoods and divergences in nats an image; the squared error a pixel of decoding the posterior mean of
-        the grey digit, pixels in [0, 1]; the number of active units.
+        precision: of the networks' products in the NLL.
+    Returns: the figures that `models.card.METRICS` explains; `test_kl_by_latent_nats` besides, a list.
     Raises: ShapeError: if the model takes images of another size.
     """
+    x = pixels(digits, model)
+    fitting = None if training is None else pixels(training, model)[:TRAINING]
     generator = torch.Generator().manual_seed(seed)
-    grey = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255
-    if grey.shape[1] != model.pixels:
-        raise ShapeError(f"expected images of {model.pixels} pixels, which the model takes, found {grey.shape[1]}")
-    binarize = isinstance(model.likelihood, Bernoulli)
-    x = (torch.rand(grey.shape, generator=generator) < grey).float() if binarize else grey
-    log_likelihood = kl = squared_error = nll = 0.0
-    means: list[Tensor] = []
-    for batch, grey_batch in zip(x.split(BATCH), grey.split(BATCH), strict=True):
-        terms = model.elbo_terms(batch, torch.randn(len(batch), model.latents, generator=generator))
-        log_likelihood += terms.log_likelihood.sum().item()
-        kl += terms.kl.sum().item()
-        means.append(model.encode(batch).mean)
-        squared_error += (model.decode(model.encode(grey_batch).mean) - grey_batch).square().mean(-1).sum().item()
-    for batch in x.split(NLL_BATCH):
-        nll -= importance_sampled_log_likelihood(model, batch, samples, generator).double().sum().item()
-        progress(len(batch))
-    n = len(x)
-    return {
-        "test_images": n,
-        "test_negative_elbo_nats": (kl - log_likelihood) / n,
-        "test_log_likelihood_nats": log_likelihood / n,
-        "test_kl_nats": kl / n,
-        "test_nll_nats": nll / n,
-        "nll_samples": samples,
-        "active_units": int((torch.cat(means).var(0, correction=0) > ACTIVE).sum()),
-        "reconstruction_mse": squared_error / n,
-        "evaluation_seed": seed,
-    }
+    seen = binarize(x, generator) if isinstance(model, VAE) and isinstance(model.likelihood, Bernoulli) else x
+    figures: Figures = {"test_images": len(x), "evaluation_seed": seed}
+    if isinstance(model, VAE):
+        figures |= bound_figures(model, seen, generator, progress)
+        figures["active_units"] = active_units(codes(model, seen))
+    else:
+        log_likelihood = in_batches(lambda batch: score(model, batch).log_likelihood, x, "log p(x|z)", progress)
+        figures["test_log_likelihood_nats"] = log_likelihood.double().mean().item()
+    figures |= reconstruction_figures(model, x, digits.images.shape[1], seed, progress)
+    if training is not None and fitting is not None:
+        figures["training_digits_used"] = len(fitting)
+        figures |= probe_figures(
+            codes(model, fitting, progress), training.labels[: len(fitting)], codes(model, x, progress), digits.labels
+        )
+    if isinstance(model, VAE):
+        figures |= sample_figures(model, load_classifier(), x, fitting, seed, progress)
+    if novelty:
+        other = None if unlike is None else pixels(unlike, model)
+        figures |= novelty_figures(model, novelty, x, other, seed, progress)
+    if isinstance(model, VAE):
+        figures |= nll_figures(model, seen, samples, precision, generator, progress)
+    return figures
+
+
+def pixels(digits: Digits, model: Autoencoder) -> Tensor:
+    """Images as the model takes them: (N, D) in [0, 1]. Raises: ShapeError: if it takes another size."""
+    x = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255
+    if x.shape[1] != model.pixels:
+        raise ShapeError(f"expected images of {model.pixels} pixels, which the model takes, found {x.shape[1]}")
+    return x
+
+
+def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Every pixel of x (N, D) a coin of its brightness."""
+    return (torch.rand(x.shape, generator=generator) < x).float()

@@ -1,11 +1,60 @@
-"""How probable a model finds images: the evidence log p(x), which the ELBO bounds from below."""
+"""How probable a model finds images: the evidence log p(x), and the ELBO, which bounds it from below."""
 
 import math
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from models.evaluation.batches import Progress, unseen
+from models.linear import LinearVAE
 from models.vae import VAE
+
+BATCH = 1000  # images, for the ELBO
+CODES = 500  # decoded at once for the NLL: what is computed of them stays near the core
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@torch.inference_mode()
+def bound_figures(model: VAE, x: Tensor, generator: torch.Generator, progress: Progress = unseen) -> dict[str, Any]:
+    """The ELBO of images x (N, D) and its terms in nats an image, by one draw from the posterior of each.
+
+    The KL is exact, and given latent by latent, under a standard normal prior; under another it is by that same draw.
+    """
+    log_likelihood = 0.0
+    kl = torch.zeros((), dtype=torch.float64)
+    for done, batch in enumerate(x.split(BATCH)):
+        progress("ELBO", done * BATCH, len(x))
+        terms = model.elbo_terms(batch, model.draw_epsilon(batch, generator))
+        log_likelihood += terms.log_likelihood.double().sum().item() / len(x)
+        kl = kl + terms.kl.double().sum(0) / len(x)  # (G,)
+    progress("ELBO", len(x), len(x))
+    figures = {
+        "test_negative_elbo_nats": kl.sum().item() - log_likelihood,
+        "test_log_likelihood_nats": log_likelihood,
+        "test_kl_nats": kl.sum().item(),
+    }
+    return figures | ({"test_kl_by_latent_nats": kl.tolist()} if len(kl) == model.latents else {})
+
+
+def nll_figures(
+    model: VAE, x: Tensor, samples: int, precision: Precision, generator: torch.Generator, progress: Progress = unseen
+) -> dict[str, Any]:
+    """-log p(x) of images x (N, D), in nats an image.
+
+    The linear kind's posterior is the exact one, and each draw from it gives the evidence itself: one is enough.
+    """
+    samples = 1 if isinstance(model, LinearVAE) else samples
+    nll, done = 0.0, 0
+    progress("NLL", 0, len(x))
+    for batch in x.split(max(1, CODES // samples)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            log_likelihood = importance_sampled_log_likelihood(model, batch, samples, generator, CODES)
+        nll -= log_likelihood.double().sum().item() / len(x)
+        done += len(batch)
+        progress("NLL", done, len(x))
+    return {"test_nll_nats": nll, "nll_samples": samples, "nll_precision": precision}
 
 
 @torch.inference_mode()

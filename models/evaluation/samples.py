@@ -42,7 +42,7 @@ def look(classifier: Classifier, x: Tensor) -> Seen:
 def moments(features: Tensor) -> Moments:
     """The mean and the covariance of features (N, F), in float64."""
     features = features.double()
-    return Moments(features.mean(0), torch.cov(features.T))
+    return Moments(features.mean(0), torch.cov(features.T, correction=0))
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:

@@ -1,21 +1,16 @@
 import json
-import math
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from rich.text import Text
 from typer.testing import CliRunner
 
 from app.cli import cli
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.config import ModelConfig
+from models.checkpoint import load_checkpoint
 from models.data import load_mnist, write_idx
-from models.vae import VAE
 from tests.models.training.recipes import write_recipe
 from tests.processes import Finished, run_reparam
 
@@ -44,11 +39,6 @@ def train(recipe: Path, data: Path, out: Path, *options: str) -> Finished:
     return run_reparam(arguments, output)
 
 
-def evaluate(checkpoint: Path, data: Path, output: Path, *options: str, file_bytes: int | None = None) -> Finished:
-    output.mkdir(exist_ok=True)
-    return run_reparam(["evaluate", str(checkpoint), "--data", str(data), *options], output, file_bytes)
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -61,11 +51,11 @@ def error(end: Finished) -> str:
     return line.removeprefix("error: ")
 
 
-@pytest.mark.parametrize(("command", "example"), [("train", "models/recipes/mnist-mlp.toml"), ("evaluate", "runs/")])
-def test_help_has_an_example(command: str, example: str) -> None:
-    result = CliRunner().invoke(cli, [command, "--help"])
+def test_help_has_an_example() -> None:
+    result = CliRunner().invoke(cli, ["train", "--help"])
     assert result.exit_code == 0
-    assert f"Example: reparam {command} {example}" in " ".join(Text.from_ansi(result.stdout).plain.split())
+    example = "Example: reparam train models/recipes/mnist-mlp.toml"
+    assert example in " ".join(Text.from_ansi(result.stdout).plain.split())
 
 
 def test_train_leaves_a_checkpoint_and_says_where(trained: tuple[Finished, Path]) -> None:
@@ -162,84 +152,3 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_checkpoint(tmp_path: Pat
     assert all(line.startswith("epoch ") for line in epochs)
     assert re.match(r"error: the loss is (nan|-?inf), not finite at step \d+ \(epoch \d+\): try a lower", last)
     assert load_checkpoint(tmp_path / "run" / "checkpoint").config.training["epochs"] == len(epochs)
-
-
-def test_evaluate_prints_finite_figures_that_the_seed_decides(
-    trained: tuple[Finished, Path], mnist: Path, tmp_path: Path
-) -> None:
-    checkpoint = trained[1] / "checkpoint"
-    before = files(checkpoint)
-    ends = [evaluate(checkpoint, mnist, tmp_path, "--samples", "5", "--seed", seed) for seed in ("1", "1", "2")]
-    assert [end.status for end in ends] == [0, 0, 0]
-    assert ends[0].stdout == ends[1].stdout != ends[2].stdout
-    figures = json.loads(ends[0].stdout)
-    assert all(math.isfinite(value) for value in figures.values())
-    assert (figures["test_images"], figures["nll_samples"], figures["evaluation_seed"]) == (1000, 5, 1)
-    assert figures["test_nll_nats"] <= figures["test_negative_elbo_nats"]
-    assert files(checkpoint) == before
-
-
-def test_update_writes_the_figures_into_the_checkpoint(
-    trained: tuple[Finished, Path], mnist: Path, tmp_path: Path
-) -> None:
-    checkpoint = shutil.copytree(trained[1] / "checkpoint", tmp_path / "checkpoint")
-    before = load_checkpoint(checkpoint).config
-    weights = (checkpoint / "model.safetensors").read_bytes()
-    figures = json.loads(evaluate(checkpoint, mnist, tmp_path / "o", "--samples", "2", "--update").stdout)
-    after = load_checkpoint(checkpoint).config
-    assert after.metrics == before.metrics | figures
-    assert after.weights == before.weights
-    assert (checkpoint / "model.safetensors").read_bytes() == weights
-    assert f"{figures['test_nll_nats']:.5g} |" in (checkpoint / "README.md").read_text()
-
-
-def test_update_that_cannot_be_written_prints_the_figures_and_leaves_the_checkpoint(
-    trained: tuple[Finished, Path], mnist: Path, tmp_path: Path
-) -> None:
-    checkpoint = shutil.copytree(trained[1] / "checkpoint", tmp_path / "checkpoint")
-    before = files(tmp_path)
-    options = ("--samples", "2", "--update")
-    end = evaluate(checkpoint, mnist, tmp_path.parent / "o", *options, file_bytes=10_000)
-    assert end.status == 1
-    assert json.loads(end.stdout)["nll_samples"] == 2
-    assert end.stderr.splitlines()[-1].startswith(f"error: {checkpoint}: cannot be written, and is as it was: ")
-    assert "Traceback" not in end.stderr
-    assert files(tmp_path) == before
-
-
-def test_evaluate_of_what_is_no_checkpoint(tmp_path: Path, mnist: Path, trained: tuple[Finished, Path]) -> None:
-    said = error(evaluate(tmp_path / "none", mnist, tmp_path))
-    assert said == f"{tmp_path / 'none'}: expected a checkpoint folder, found nothing"
-    checkpoint = shutil.copytree(trained[1] / "checkpoint", tmp_path / "checkpoint")
-    (checkpoint / "model.safetensors").write_bytes(b"damaged")
-    assert error(evaluate(checkpoint, mnist, tmp_path)).startswith(f"{checkpoint}/model.safetensors: expected sha256 ")
-    assert "`reparam data fetch" in error(evaluate(trained[1] / "checkpoint", tmp_path, tmp_path))
-
-
-def _save(folder: Path, scale: float, shape: tuple[int, int, int] = (1, 28, 28)) -> Path:
-    config = ModelConfig.model_validate(
-        {
-            "kind": "vae",
-            "input_shape": shape,
-            "architecture": {"encoder": [], "latents": 2, "decoder": []},
-            "likelihood": {"kind": "bernoulli"},
-        }
-    )
-    tensors = {key: torch.full_like(t, scale) for key, t in VAE.from_config(config).state_dict().items()}
-    save_checkpoint(folder, "odd", config, tensors, {}, {})
-    return folder
-
-
-def test_evaluate_never_prints_figures_that_are_not_finite(tmp_path: Path, mnist: Path) -> None:
-    checkpoint = _save(tmp_path / "odd", float(np.float32(1e38)))
-    end = evaluate(checkpoint, mnist, tmp_path, "--samples", "1", "--update")
-    assert (end.status, end.stdout) == (1, "")
-    assert end.stderr.splitlines()[-1].startswith(f"error: {checkpoint}: expected finite figures, found test_")
-    assert load_checkpoint(checkpoint).config.metrics == {}
-
-
-def test_evaluate_of_a_model_of_other_images(tmp_path: Path, mnist: Path) -> None:
-    end = evaluate(_save(tmp_path / "odd", 0.0, (1, 32, 32)), mnist, tmp_path)
-    assert end.status == 1
-    assert "error: expected images of 1024 pixels, which the model takes, found 784\n" in end.stderr
-    assert "Traceback" not in end.stderr

@@ -1,19 +1,30 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from safetensors.numpy import load_file
+from torch.distributions import MultivariateNormal
 
+from models.autoencoder import Autoencoder
+from models.card import METRICS
 from models.checkpoint import load_checkpoint
+from models.config import ModelConfig
 from models.data import Digits, load_mnist
 from models.errors import ShapeError
 from models.evaluation import evaluate, importance_sampled_log_likelihood
+from models.evaluation.evaluate import binarize, pixels
+from models.evaluation.likelihood import nll_figures
+from models.kinds import build
 from models.likelihoods import Bernoulli, Gaussian
+from models.linear import LinearVAE
+from models.novelty import fit_novelty
 from models.training import train
 from models.vae import VAE
+from tests.conftest import ROOT
 from tests.models.tiny import tiny
 from tests.models.training.recipes import first, make_recipe
 
@@ -42,12 +53,14 @@ def digits(mnist: Path) -> Digits:
 
 
 @pytest.fixture(scope="module")
-def figures(model: VAE, digits: Digits) -> dict[str, float | int]:
-    return evaluate(model, digits, samples=30)
+def figures(model: VAE, digits: Digits) -> dict[str, Any]:
+    return dict(evaluate(model, digits, samples=30))
 
 
-def test_the_figures_are_finite_and_hang_together(figures: dict[str, float | int]) -> None:
-    assert all(math.isfinite(value) for value in figures.values())
+def test_the_figures_are_finite_and_hang_together(figures: dict[str, Any]) -> None:
+    by_latent = figures["test_kl_by_latent_nats"]
+    assert all(map(math.isfinite, [*by_latent, *(v for v in figures.values() if isinstance(v, int | float))]))
+    assert sum(by_latent) == pytest.approx(figures["test_kl_nats"])
     assert figures["test_images"] == 105
     assert figures["nll_samples"] == 30
     assert figures["evaluation_seed"] == 0
@@ -57,7 +70,7 @@ def test_the_figures_are_finite_and_hang_together(figures: dict[str, float | int
     assert figures["test_nll_nats"] < figures["test_negative_elbo_nats"] < 220
 
 
-def test_the_seed_decides_the_figures(model: VAE, digits: Digits, figures: dict[str, float | int]) -> None:
+def test_the_seed_decides_the_figures(model: VAE, digits: Digits, figures: dict[str, Any]) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     assert evaluate(model, digits, samples=30) == figures
@@ -73,9 +86,7 @@ def _numpy_mlp(tensors: dict[str, npt.NDArray[np.float32]], name: str, x: npt.ND
     return hidden @ tensors[f"{name}.layers.1.weight"].T + tensors[f"{name}.layers.1.bias"]  # type: ignore[no-any-return]
 
 
-def test_the_squared_error_is_what_numpy_computes(
-    folder: Path, digits: Digits, figures: dict[str, float | int]
-) -> None:
+def test_the_squared_error_is_what_numpy_computes(folder: Path, digits: Digits, figures: dict[str, Any]) -> None:
     tensors = load_file(folder / "model.safetensors")
     x = digits.images.reshape(-1, 784) / 255
     mean = _numpy_mlp(tensors, "encoder", x)[:, :4]
@@ -84,7 +95,7 @@ def test_the_squared_error_is_what_numpy_computes(
     assert figures["reconstruction_mse"] < ((x - x.mean(0)) ** 2).mean()  # better than the mean digit
 
 
-def test_the_elbo_is_what_numpy_computes(folder: Path, digits: Digits, figures: dict[str, float | int]) -> None:
+def test_the_elbo_is_what_numpy_computes(folder: Path, digits: Digits, figures: dict[str, Any]) -> None:
     tensors = load_file(folder / "model.safetensors")
     generator = np.random.default_rng(0)
     x = (generator.random((105, 784)) < digits.images.reshape(-1, 784) / 255).astype(float)
@@ -106,10 +117,11 @@ def test_more_samples_tighten_the_bound(model: VAE, digits: Digits) -> None:
     assert nll[0] > nll[-1] + 1
 
 
-def test_progress_counts_every_image(model: VAE, digits: Digits) -> None:
-    told: list[int] = []
-    evaluate(model, digits, samples=1, progress=told.append)
-    assert sum(told) == 105
+def test_progress_comes_to_the_end_of_everything(model: VAE, digits: Digits) -> None:
+    told: dict[str, list[int]] = {}
+    evaluate(model, digits, samples=1, progress=lambda what, *done: told.update({what: list(done)}))
+    assert told["NLL"] == [105, 105]
+    assert all(done == total for done, total in told.values())
 
 
 def test_a_unit_that_ignores_the_image_is_not_active(digits: Digits) -> None:
@@ -130,6 +142,105 @@ def test_a_gaussian_likelihood_is_of_the_grey_digits(digits: Digits) -> None:
 
 
 def test_digits_of_another_size_are_an_error(digits: Digits) -> None:
-    model = VAE(196, (8,), (8,), 2, Bernoulli())
+    model = VAE((196,), (8,), (8,), 2, Bernoulli())
     with pytest.raises(ShapeError, match=r"expected images of 196 pixels.* found 784"):
         evaluate(model, digits, samples=1)
+
+
+LATENTS = 3
+
+
+def build_kind(kind: str, **changes: Any) -> Autoencoder:
+    networks = {} if kind == "linear" else {"encoder": [16], "decoder": [16]}
+    corruption = {"corruption": {"gaussian": 0.5}} if kind == "dae" else {}
+    config = {
+        "kind": kind,
+        "architecture": {"latents": LATENTS} | networks | corruption,
+        "likelihood": {"kind": "linear-gaussian" if kind == "linear" else "bernoulli"},
+    }
+    torch.manual_seed(0)
+    return build(ModelConfig.model_validate(config | changes)).requires_grad_(False)
+
+
+OF_ALL = {
+    "test_images",
+    "evaluation_seed",
+    "test_log_likelihood_nats",
+    "reconstruction_mse",
+    "reconstruction_psnr_db",
+    "noisy_mse",
+    "denoised_mse",
+    "median_filter_mse",
+    "linear_probe_accuracy",
+    "knn_accuracy",
+    "training_digits_used",
+    "novelty_deviation_points",
+    "novelty_auroc_shuffled",
+    "novelty_auroc_inverted",
+    "novelty_auroc_unlike",
+}
+OF_A_PRIOR = {
+    "test_negative_elbo_nats",
+    "test_kl_nats",
+    "test_nll_nats",
+    "nll_samples",
+    "nll_precision",
+    "active_units",
+    "fid",
+    "fid_floor",
+    "sample_confidence",
+    "sample_class_entropy_nats",
+}
+FLOW = {"prior": {"kind": "flow", "couplings": 2, "hidden": [8]}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "expected"),
+    [
+        ("ae", {}, OF_ALL),
+        ("dae", {}, OF_ALL),
+        ("linear", {}, OF_ALL | OF_A_PRIOR | {"test_kl_by_latent_nats"}),
+        ("vae", {}, OF_ALL | OF_A_PRIOR | {"test_kl_by_latent_nats"}),
+        ("vae", FLOW, OF_ALL | OF_A_PRIOR),
+    ],
+)
+def test_every_kind_gets_what_applies_to_it(
+    kind: str, changes: dict[str, Any], expected: set[str], digits: Digits, mnist: Path
+) -> None:
+    model = build_kind(kind, **changes)
+    training = first(load_mnist(mnist, "train"), 300)
+    x = pixels(training, model)
+    if isinstance(model, LinearVAE):
+        model.fit(x)
+    novelty = fit_novelty(model, x)
+    figures = evaluate(model, digits, training=training, novelty=novelty, unlike=training, samples=2)
+    assert set(figures) == expected
+    assert set(METRICS) >= expected - {"test_kl_by_latent_nats"}
+    assert figures["training_digits_used"] == 300
+
+
+def test_the_linear_kinds_likelihood_is_exact_and_of_the_grey_digits(digits: Digits, mnist: Path) -> None:
+    model = build_kind("linear")
+    assert isinstance(model, LinearVAE)
+    model.fit(pixels(load_mnist(mnist, "train"), model))
+    model.requires_grad_(False)
+    weight, variance = model.decoder.weight.double(), (2 * model.likelihood.log_sigma.double()).exp()
+    covariance = weight @ weight.T + variance * torch.eye(784, dtype=torch.float64)
+    exact = MultivariateNormal(model.decoder.bias.double(), covariance).log_prob(pixels(digits, model).double()).mean()
+    figures = evaluate(model, digits, samples=1000)
+    assert figures["nll_samples"] == 1
+    assert figures["test_nll_nats"] == pytest.approx(-exact.item(), abs=0.01)
+    # The ELBO too, as q is the exact posterior, but for the noise of one draw: sqrt(Z / 2) nats an image.
+    assert figures["test_negative_elbo_nats"] == pytest.approx(-exact.item(), abs=0.6)
+
+
+def test_bfloat16_moves_the_likelihood_by_less_than_a_hundredth_of_a_nat(mnist: Path) -> None:
+    model = load_checkpoint(ROOT / "models" / "zoo" / "mnist-mlp").model
+    assert isinstance(model, VAE)
+    x = binarize(pixels(load_mnist(mnist, "test"), model), torch.Generator().manual_seed(0))
+    both = [
+        nll_figures(model, x[:400], 250, precision, torch.Generator().manual_seed(0))["test_nll_nats"]
+        for precision in ("float32", "bfloat16")
+    ]
+    assert both[0] != both[1]
+    assert both[0] == pytest.approx(both[1], abs=0.01)

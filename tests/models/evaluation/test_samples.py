@@ -38,7 +38,7 @@ def test_moments_are_what_numpy_computes() -> None:
     features = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
     found = moments(features)
     np.testing.assert_allclose(found.mean, features.double().numpy().mean(0))
-    np.testing.assert_allclose(found.covariance, np.cov(features.double().numpy().T))
+    np.testing.assert_allclose(found.covariance, np.cov(features.double().numpy().T, bias=True))
 
 
 def test_samples_are_decoded_codes_of_the_prior_and_the_seed_decides_them() -> None:

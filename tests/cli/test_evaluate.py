@@ -1,0 +1,144 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.text import Text
+from typer.testing import CliRunner
+
+from app.cli import cli
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.config import ModelConfig
+from models.data import load_mnist
+from models.kinds import build
+from models.novelty import fit_novelty
+from models.vae import VAE
+from tests.cli.test_training import error, files
+from tests.processes import Finished, run_reparam
+
+
+def save(folder: Path, latents: int = 4, mnist: Path | None = None) -> Path:
+    """An untrained model as a checkpoint; with quantiles of its surprise at training digits, if there are any."""
+    config = ModelConfig.model_validate(
+        {
+            "kind": "vae",
+            "architecture": {"encoder": [16], "latents": latents, "decoder": [16]},
+            "likelihood": {"kind": "bernoulli"},
+        }
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build(config).requires_grad_(False)
+    novelty = None
+    if mnist:
+        digits = load_mnist(mnist, "train").images[:100]
+        novelty = fit_novelty(model, torch.from_numpy(digits.reshape(100, -1)).float() / 255)
+    save_checkpoint(folder, "tiny", config, model.state_dict(), {}, {}, novelty)
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return save(tmp_path / "checkpoint")
+
+
+def evaluate(checkpoint: Path, data: Path, output: Path, *options: str, file_bytes: int | None = None) -> Finished:
+    output.mkdir(exist_ok=True)
+    return run_reparam(["evaluate", str(checkpoint), "--data", str(data), *options], output, file_bytes)
+
+
+def test_help_has_an_example() -> None:
+    result = CliRunner().invoke(cli, ["evaluate", "--help"])
+    assert result.exit_code == 0
+    assert "Example: reparam evaluate runs/" in " ".join(Text.from_ansi(result.stdout).plain.split())
+
+
+def test_figures_that_the_seed_decides(checkpoint: Path, mnist: Path, tmp_path: Path) -> None:
+    before = files(checkpoint)
+    ends = [evaluate(checkpoint, mnist, tmp_path / "o", "--samples", "2", "--seed", seed) for seed in ("1", "1", "2")]
+    assert [(end.status, end.stderr) for end in ends] == [(0, "")] * 3
+    assert ends[0].stdout == ends[1].stdout != ends[2].stdout
+    figures = json.loads(ends[0].stdout)
+    numbers = (value for value in figures.values() if isinstance(value, int | float))
+    assert all(map(math.isfinite, [*numbers, *figures["test_kl_by_latent_nats"]]))
+    assert (figures["test_images"], figures["nll_samples"], figures["evaluation_seed"]) == (1000, 2, 1)
+    assert figures["test_nll_nats"] <= figures["test_negative_elbo_nats"]
+    assert files(checkpoint) == before
+
+
+def test_out_and_update_write_a_report_the_card_and_a_map(mnist: Path, tmp_path: Path) -> None:
+    checkpoint, out = save(tmp_path / "checkpoint", 2, mnist), tmp_path / "report"
+    weights = (checkpoint / "model.safetensors").read_bytes()
+    options = ("--samples", "2", "--update", "--out", str(out), "--unlike", str(mnist), "--precision", "bfloat16")
+    end = evaluate(checkpoint, mnist, tmp_path / "o", *options)
+    assert (end.status, end.stderr) == (0, "")
+    figures = json.loads(end.stdout)
+    assert figures["unlike"] == mnist.name and figures["nll_precision"] == "bfloat16"
+    assert figures["novelty_auroc_unlike"] == pytest.approx(0.5)  # which are the same digits
+    assert json.loads((out / "figures.json").read_text()) == figures
+    assert {"report.md", "samples.png", "latents.png"} <= {path.name for path in out.iterdir()}
+    after = load_checkpoint(checkpoint)
+    assert after.config.metrics == figures
+    assert (checkpoint / "model.safetensors").read_bytes() == weights
+    assert f"{figures['test_nll_nats']:.5g} |" in (checkpoint / "README.md").read_text()
+    digits = load_mnist(mnist, "test")
+    assert after.map is not None and np.array_equal(after.map.labels, digits.labels)
+    codes = after.model.encode(torch.from_numpy(digits.images.reshape(-1, 784)).float() / 255).mean
+    np.testing.assert_allclose(after.map.mean, codes, atol=1e-2)
+
+
+def test_update_that_cannot_be_written_prints_the_figures_and_leaves_the_checkpoint(
+    checkpoint: Path, mnist: Path, tmp_path: Path
+) -> None:
+    before = files(tmp_path)
+    end = evaluate(checkpoint, mnist, tmp_path.parent / "o", "--samples", "1", "--update", file_bytes=10_000)
+    assert end.status == 1
+    assert json.loads(end.stdout)["nll_samples"] == 1
+    assert end.stderr.splitlines()[-1].startswith(f"error: {checkpoint}: cannot be written, and is as it was: ")
+    assert "Traceback" not in end.stderr
+    assert files(tmp_path) == before
+
+
+def test_what_cannot_be_measured_is_told_first(checkpoint: Path, mnist: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o"
+    said = error(evaluate(tmp_path / "none", mnist, output))
+    assert said == f"{tmp_path / 'none'}: expected a checkpoint folder, found nothing"
+    assert "`reparam data fetch" in error(evaluate(checkpoint, tmp_path, output))
+    said = error(evaluate(checkpoint, mnist, output, "--unlike", str(mnist)))
+    assert said == f"{checkpoint}: --unlike expects novelty quantiles, found none: no digits were held out"
+    file = checkpoint / "README.md"
+    said = error(evaluate(checkpoint, mnist, output, "--out", str(file)))
+    assert said == f"{file}: expected a folder for the report, found a file"
+    (checkpoint / "model.safetensors").write_bytes(b"damaged")
+    assert error(evaluate(checkpoint, mnist, output)).startswith(f"{checkpoint}/model.safetensors: expected sha256 ")
+
+
+def _save(folder: Path, scale: float, shape: tuple[int, int, int] = (1, 28, 28)) -> Path:
+    config = ModelConfig.model_validate(
+        {
+            "kind": "vae",
+            "input_shape": shape,
+            "architecture": {"encoder": [], "latents": 2, "decoder": []},
+            "likelihood": {"kind": "bernoulli"},
+        }
+    )
+    tensors = {key: torch.full_like(t, scale) for key, t in VAE.from_config(config).state_dict().items()}
+    save_checkpoint(folder, "odd", config, tensors, {}, {})
+    return folder
+
+
+def test_evaluate_never_prints_figures_that_are_not_finite(tmp_path: Path, mnist: Path) -> None:
+    checkpoint = _save(tmp_path / "odd", float(np.float32(1e38)))
+    end = evaluate(checkpoint, mnist, tmp_path, "--samples", "1", "--update")
+    assert (end.status, end.stdout) == (1, "")
+    assert end.stderr.splitlines()[-1].startswith(f"error: {checkpoint}: expected finite figures, found test_")
+    assert load_checkpoint(checkpoint).config.metrics == {}
+
+
+def test_evaluate_of_a_model_of_other_images(tmp_path: Path, mnist: Path) -> None:
+    end = evaluate(_save(tmp_path / "odd", 0.0, (1, 32, 32)), mnist, tmp_path)
+    assert end.status == 1
+    assert "error: expected images of 1024 pixels, which the model takes, found 784\n" in end.stderr
+    assert "Traceback" not in end.stderr
