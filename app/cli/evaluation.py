@@ -53,18 +53,21 @@ def evaluate(
     digits, training = load_mnist(data, "test"), load_mnist(data, "train")
     if unlike and not loaded.config.novelty:
         raise CheckpointError(f"{checkpoint}: --unlike expects novelty quantiles, found none: no digits were held out")
-    with EvaluationBar() as bar:
-        figures = measure(
-            loaded.model,
-            digits,
-            training=training,
-            novelty=loaded.config.novelty,
-            unlike=load_mnist(unlike, "test") if unlike else None,
-            samples=samples,
-            precision=precision,
-            seed=seed,
-            progress=bar.show,
-        )
+    try:
+        with EvaluationBar() as bar:
+            figures = measure(
+                loaded.model,
+                digits,
+                training=training,
+                novelty=loaded.config.novelty,
+                unlike=load_mnist(unlike, "test") if unlike else None,
+                samples=samples,
+                precision=precision,
+                seed=seed,
+                progress=bar.show,
+            )
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from error
     if unlike:
         figures["unlike"] = unlike.name
     if odd := _not_finite(figures):

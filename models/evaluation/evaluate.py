@@ -47,7 +47,7 @@ def evaluate(
         samples: K, the importance samples an image of the NLL.
         precision: of the networks' products in the NLL.
     Returns: the figures that `models.card.METRICS` explains; `test_kl_by_latent_nats` besides, a list.
-    Raises: ShapeError: if the model takes images of another size.
+    Raises: ShapeError: if the model takes images of another size. CheckpointError: if it gives what is not finite.
     """
     x = pixels(digits, model)
     fitting = None if training is None else pixels(training, model)[:TRAINING]

@@ -133,7 +133,7 @@ def test_evaluate_never_prints_figures_that_are_not_finite(tmp_path: Path, mnist
     checkpoint = _save(tmp_path / "odd", float(np.float32(1e38)))
     end = evaluate(checkpoint, mnist, tmp_path, "--samples", "1", "--update")
     assert (end.status, end.stdout) == (1, "")
-    assert end.stderr.splitlines()[-1].startswith(f"error: {checkpoint}: expected finite figures, found test_")
+    assert end.stderr.splitlines()[-1].startswith(f"error: {checkpoint}: codes: expected finite numbers, found ")
     assert load_checkpoint(checkpoint).config.metrics == {}
 
 
