@@ -81,3 +81,46 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "## Measured" not in card
     assert "None" not in card
     assert not rows(card)
+
+
+def recipe(**changes: object) -> dict[str, object]:
+    return TRAINING | {"recipe": TRAINING["recipe"] | changes}  # type: ignore[operator]
+
+
+def test_the_card_says_what_was_maximised_and_from_where() -> None:
+    for objective, said in (
+        ({"kind": "elbo", "beta": 1.0, "free_nats": 0.0}, "ELBO"),
+        ({"kind": "elbo", "beta": 4.0, "free_nats": 0.5}, "ELBO, KL weighted by 4, 0.5 nats of KL a latent free"),
+        ({"kind": "iwae", "samples": 20}, "importance-weighted bound of 20 samples"),
+    ):
+        training = recipe(objective=objective) | {"start": {"name": "runs/one/checkpoint", "sha256": "cd" * 32}}
+        card = render_card(config(training=training))
+        assert rows(card)["objective"] == said
+        assert rows(card)["started from"] == f"runs/one/checkpoint, sha256 {'cd' * 32}"
+        assert "weights in `runs/one/checkpoint`, which come first" in card
+
+
+def test_the_card_says_what_the_novelty_percentile_ranks_among() -> None:
+    novelty = {"images": 5000, "draws": 8, "quantiles": [0.0, 1.0]}
+    card = render_card(config(training=TRAINING, novelty=novelty))
+    assert rows(card)["images behind the novelty percentile, held out"] == "5000"
+
+
+def test_a_closed_form_has_no_training_settings() -> None:
+    model = {"kind": "linear", "architecture": {"latents": 3}, "likelihood": {"kind": "linear-gaussian"}}
+    fitted = {key: value for key, value in TRAINING.items() if key not in ("epochs", "steps")}
+    fitted["recipe"] = {"seed": 0, "data": {"binarize": False}, "objective": {"kind": "elbo"}}
+    card = render_card(config(ModelConfig.model_validate(model), training=fitted, metrics={"nll_samples": 1}))
+    assert rows(card)["objective"] == "the likelihood, in closed form: one eigendecomposition"
+    assert not {"epochs", "steps", "batch size", "learning rate"} & rows(card).keys()
+    assert "One sample is exact" in card and "--samples" not in card
+
+
+def test_the_command_that_measures_has_the_options_it_was_given() -> None:
+    given = {"nll_samples": 50, "nll_precision": "bfloat16", "evaluation_seed": 3, "unlike": "fashion-mnist"}
+    card = render_card(config(training=TRAINING, metrics=given))
+    options = "--samples 50 --precision bfloat16 --seed 3 --unlike data/fashion-mnist --update"
+    assert f"reparam evaluate runs/tiny/checkpoint --data data/mnist {options}\n" in card
+    assert "`data/fashion-mnist` holds" in card
+    usual = {"nll_samples": 1000, "nll_precision": "float32", "evaluation_seed": 0}
+    assert "--data data/mnist --update\n" in render_card(config(training=TRAINING, metrics=usual))
