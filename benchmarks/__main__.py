@@ -1,6 +1,6 @@
 """Runs every benchmark, one after the other."""
 
-from benchmarks import quality, startup, training
+from benchmarks import encoding, quality, startup, training
 
-for benchmark in (training, startup, quality):
+for benchmark in (training, startup, encoding, quality):
     benchmark.main()
