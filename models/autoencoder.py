@@ -84,14 +84,14 @@ class Autoencoder(nn.Module, ABC):
     def score(self, x: Tensor, epsilon: Tensor) -> Score:
         """How probable x (N, D) is, each image with the same noise, epsilon (K, Z): none depends on its neighbours."""
 
-    def from_noise(self, u: Tensor) -> Tensor:
+    def from_noise(self, u: Tensor) -> Tensor:  # noqa: ARG002  there is nothing to turn it into
         """Standard normal noise u (..., Z) -> codes z (..., Z), distributed as the prior has them.
 
         Raises: NotGenerativeError: if there is no prior; `to_noise` too.
         """
         raise NotGenerativeError("a deterministic autoencoder has no prior to draw codes from")
 
-    def to_noise(self, z: Tensor) -> Tensor:
+    def to_noise(self, z: Tensor) -> Tensor:  # noqa: ARG002
         """z (..., Z) -> u (..., Z), the inverse."""
         raise NotGenerativeError("a deterministic autoencoder has no prior that its codes could follow")
 
