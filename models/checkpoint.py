@@ -183,7 +183,7 @@ def _read_map(folder: Path, config: CheckpointConfig, latents: int) -> LatentMap
     path = folder / config.map.file
     arrays = _parse(path, _read_hashed(path, config.map.sha256), load_arrays)
     found = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
-    count = len(arrays["labels"]) if "labels" in arrays else 0
+    count = arrays["labels"].size if "labels" in arrays else 0
     expected = {"mean": ("float16", (count, latents)), "labels": ("uint8", (count,))}
     if found != expected or not np.isfinite(arrays["mean"]).all():
         raise CheckpointError(
