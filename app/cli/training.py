@@ -44,11 +44,10 @@ def train(
     except KeyboardInterrupt:
         typer.echo(f"interrupted: go on with --resume; {out} is as after the last whole epoch", err=True)
         raise typer.Exit(130) from None
-    if not bar.epochs_seen:
-        typer.echo(f"{out}: this run was finished before; nothing was changed", err=True)
+    which = f"epoch {end.best_epoch}" if plan.training else "greatest likelihood, in closed form"
     best = "" if end.best_negative_elbo is None else f", validation -ELBO {end.best_negative_elbo:.2f} nats"
     early = f", stopped early after epoch {end.epoch}" if end.stopped_early else ""
-    typer.echo(f"{out / 'checkpoint'}: the weights of epoch {end.best_epoch}{best}{early}")
+    typer.echo(f"{out / 'checkpoint'}: the weights of {which}{best}{early}")
 
 
 def _commit() -> str | None:

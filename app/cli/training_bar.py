@@ -1,6 +1,7 @@
 """What `reparam train` shows: a bar on a terminal, and a line an epoch there and in a log."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,6 @@ class TrainingBar(Reporter):
     """The ELBO's two terms, the throughput and the time left."""
 
     def __init__(self) -> None:
-        self.epochs_seen = 0
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -47,7 +47,6 @@ class TrainingBar(Reporter):
             self._bar.update(self._task, completed=self._seen, refresh=self._console.is_terminal, **self._fields())
 
     def epoch(self, report: EpochReport) -> None:
-        self.epochs_seen += 1
         held_out = report.validation_negative_elbo
         self._console.print(
             f"epoch {report.epoch}/{self._epochs}  -ELBO {report.negative_elbo:.2f} nats"
@@ -61,6 +60,11 @@ class TrainingBar(Reporter):
     def stop(self) -> None:
         if self._console.is_terminal:  # else it would print an empty line
             self._bar.stop()
+
+    def unchanged(self, out: Path) -> None:
+        self._console.print(
+            f"{out}: this run was finished before; nothing was changed", highlight=False, markup=False, soft_wrap=True
+        )
 
     def _fields(self) -> dict[str, Any]:
         elapsed = time.monotonic() - self._began

@@ -1,7 +1,7 @@
 """Making checkpoints: recipes, the training loop, and what it leaves on the disk. Never imported by the service."""
 
-from models.training.loop import train
 from models.training.recipe import Recipe, load_recipe
 from models.training.reporting import EpochReport, Reporter
+from models.training.run import train
 
 __all__ = ["EpochReport", "Recipe", "Reporter", "load_recipe", "train"]

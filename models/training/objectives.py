@@ -14,11 +14,14 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Elbo(Strict):
-    """The evidence lower bound; for a deterministic autoencoder its one term, log p(x|z)."""
+    """The evidence lower bound; for a deterministic autoencoder its one term, log p(x|z).
+
+    Source: Higgins et al. 2017, equation 4, for beta; Kingma et al. 2016, equation 15, for free bits.
+    """
 
     kind: Literal["elbo"] = "elbo"
-    beta: NonNegative = 1.0  # the weight of the KL: 1 is the bound itself (Higgins et al. 2017, equation 4)
-    free_nats: NonNegative = 0.0  # KL a latent that is not priced (Kingma et al. 2016, equation 15, "free bits")
+    beta: NonNegative = 1.0  # the weight of the KL: 1 is the bound itself
+    free_nats: NonNegative = 0.0  # of KL left unpriced: of each latent, or under a flow of all together
 
 
 class Iwae(Strict):

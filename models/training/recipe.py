@@ -64,7 +64,7 @@ class Recipe(Strict):
             return self  # told by build(), with what there is
         if issubclass(kind, LinearVAE):
             for key in ("training", "start", "objective"):
-                if key in self.model_fields_set:
+                if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key}: kind {self.model.kind!r} has a closed form: leave it out")
         elif self.training is None:
             raise ValueError(f"training: expected how kind {self.model.kind!r} is trained (epochs, batch_size, ...)")

@@ -56,6 +56,9 @@ class Reporter:
     def stop(self) -> None:
         """At the end, also of a run that failed."""
 
+    def unchanged(self, out: Path) -> None:
+        """Instead of all this, where the run in `out` was finished before and nothing was left to do."""
+
 
 class MetricsFiles:
     """`metrics.jsonl`, a line an epoch, and TensorBoard's event files; both go on where a resumed run goes on."""

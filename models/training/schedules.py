@@ -34,9 +34,10 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """An exponential moving average of weights for `AveragedModel`, after so many updates no slower than they allow.
+    """An exponential moving average of weights, for `AveragedModel`.
 
-    Its decay rises from 0.1 to the one asked for, so that a short run does not end with its first weights.
+    After n updates its decay is (1 + n) / (10 + n), until it is the one asked for: the average forgets the first
+    weights as fast as there are others, so that it is worth validating after few steps too.
     """
 
     @torch.no_grad()

@@ -37,11 +37,29 @@ class Progress(BaseModel):
     best_negative_elbo: float | None = None  # of the held-out digits, in nats an image
     stopped_early: bool = False
 
+    @property
+    def finished(self) -> bool:
+        """A closed form takes one epoch, as it were."""
+        return self.stopped_early or self.epoch >= (self.recipe.training.epochs if self.recipe.training else 1)
 
-def save_state(folder: Path, progress: Progress, modules: Mapping[str, nn.Module], optimizer: torch.optim.Adam) -> None:
-    """Write the state atomically. Raises: OSError."""
-    tensors = {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
-    tensors |= _adam_tensors(optimizer)
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the best weights' checkpoint says of them."""
+        best = self.best_negative_elbo
+        return {} if best is None else {"validation_negative_elbo_nats": best}
+
+
+def save_state(
+    folder: Path,
+    progress: Progress,
+    modules: Mapping[str, nn.Module] | None = None,
+    optimizer: torch.optim.Adam | None = None,
+) -> None:
+    """Write the state atomically; a run that is done needs no tensors to go on from. Raises: OSError."""
+    tensors = {
+        f"{name}/{key}": value for name, module in (modules or {}).items() for key, value in module.state_dict().items()
+    }
+    tensors |= _adam_tensors(optimizer) if optimizer else {}
     tensors = {key: tensor.detach().contiguous().clone() for key, tensor in tensors.items()}
     metadata = {"progress": progress.model_dump_json(), "sha256": _digest(tensors)}
     write_atomically(folder / STATE_FILE, save_tensors(tensors, metadata))

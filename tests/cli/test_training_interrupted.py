@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from models.checkpoint import load_checkpoint
+from models.training.state import read_progress
 from tests.models.training.recipes import write_recipe
 from tests.models.training.test_reporting import assert_they_agree
 from tests.processes import ENVIRONMENT, finished, start_reparam
@@ -24,7 +26,7 @@ class Run:
     def __init__(self, folder: Path, data: Path, **changes: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.out, self.output = folder / "run", folder
-        self.recipe = write_recipe(folder / "tiny.toml", training__epochs=EPOCHS, **changes)
+        self.recipe = write_recipe(folder / "tiny.toml", **({"training__epochs": EPOCHS} | changes))
         self.arguments = ["train", str(self.recipe), "--data", str(data), "--out", str(self.out), "--threads", "1"]
 
     def start(self, *options: str) -> Any:
@@ -34,6 +36,11 @@ class Run:
         process = self.start(*options)
         process.join()
         assert process.exitcode == 0, finished(process, self.output)
+
+    def epochs(self) -> int:
+        """How many the state says are done."""
+        progress = read_progress(self.out)
+        return progress.epoch if progress else 0
 
     def result(self) -> dict[str, Any]:
         """What must not depend on how often the run was interrupted."""
@@ -92,6 +99,38 @@ def test_a_run_killed_while_it_saves_ends_as_one_that_was_not(
     run.finish("--resume")
     assert run.result() == whole[0]
     assert_they_agree(run.out)
+
+
+def test_a_convolutional_run_in_half_precision_from_a_start_ends_as_one_that_was_not_interrupted(
+    tmp_path: Path, mnist: Path
+) -> None:
+    """Killed after each of its first epochs, and the start is gone once the run has begun."""
+    network = {"channels": [4], "blocks": [1]}
+    changes: dict[str, Any] = {
+        "model__architecture": {"encoder": network, "latents": 4, "decoder": network},
+        "objective": {"kind": "iwae", "samples": 2},
+        "training__batch_size": 190,
+        "training__average_decay": 0.9,
+        "training__clip_norm": 100.0,
+        "training__precision": "bfloat16",
+    }
+    begun = Run(tmp_path / "begun", mnist, **changes, training__epochs=1)
+    begun.finish()
+    start, flow = begun.out / "checkpoint", {"kind": "flow", "couplings": 2, "hidden": [8]}
+    changes |= {"start": str(start), "model__prior": flow, "training__epochs": 3}
+    expected = Run(tmp_path / "whole", mnist, **changes)
+    expected.finish()
+    run = Run(tmp_path / "killed", mnist, **changes)
+    for epochs in (1, 2):
+        process = run.start("--resume")
+        while process.exitcode is None and run.epochs() < epochs:
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        shutil.rmtree(start, ignore_errors=True)
+    run.finish("--resume")
+    assert run.result() == expected.result()
+    assert run.result()["lines"][-1]["epoch"] == 3
 
 
 def _names(folder: Path) -> list[str]:

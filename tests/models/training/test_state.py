@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from models.data import Digits
 from models.errors import TrainingError
 from models.training import train
-from models.training.loop import _locked
+from models.training.folder import locked
 from models.training.state import STATE_FILE, read_progress
 from tests.models.training.recipes import make_recipe
 
@@ -142,6 +142,6 @@ def test_what_a_killed_run_was_writing_is_removed(interrupted: Path, digits: Dig
 
 
 def test_two_runs_do_not_share_a_folder(interrupted: Path, digits: Digits) -> None:
-    with _locked(interrupted), pytest.raises(TrainingError, match="another run is training in this folder"):
+    with locked(interrupted), pytest.raises(TrainingError, match="another run is training in this folder"):
         resume(interrupted, digits)
     resume(interrupted, digits)

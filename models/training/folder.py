@@ -1,0 +1,76 @@
+"""The folder of a run: one run at a time, and the one that it holds is the one that is asked for."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.data import Digits
+from models.errors import TrainingError
+from models.files import remove_unfinished
+from models.training.recipe import Recipe
+from models.training.reporting import METRICS_FILE
+from models.training.state import STATE_FILE, Progress, read_progress
+
+CHECKPOINT_FOLDER = "checkpoint"
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other runs out of the folder; a run that is killed lets go of it, and what it left half-written goes.
+
+    Raises: TrainingError: if another run is in it. OSError.
+    """
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(f"{out}: another run is training in this folder: stop it, or name another") from error
+        for name in (CHECKPOINT_FOLDER, STATE_FILE, METRICS_FILE):
+            remove_unfinished(out / name)
+        yield
+    finally:
+        os.close(folder)
+
+
+def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int) -> Progress:
+    """Where the run in the folder is; at its beginning if the folder holds none.
+
+    Raises: TrainingError: if the folder holds a run and `resume` is not set, or it holds another one.
+    """
+    sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
+    found = read_progress(out)
+    if found is None:
+        return Progress(recipe=recipe, data_sha256=sha256, threads=threads)
+    if not resume:
+        training = found.recipe.training
+        where = f"at epoch {found.epoch} of {training.epochs}" if training else "which is finished"
+        raise TrainingError(f"{out} holds a run already, {where}: go on with --resume, or name another folder")
+    if found.recipe != recipe:
+        raise TrainingError(
+            f"{out}: expected the recipe that the run began with, found another ({_differences(found.recipe, recipe)})"
+        )
+    if found.data_sha256 != sha256:
+        raise TrainingError(
+            f"{out}: expected the images the run began with, sha256 {found.data_sha256}, found {sha256}"
+        )
+    return found
+
+
+def _differences(old: Recipe, new: Recipe) -> str:
+    def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        if not isinstance(value, dict):
+            yield prefix, value
+            return
+        for key, item in value.items():
+            yield from flat(item, f"{prefix}.{key}".lstrip("."))
+
+    before, after = dict(flat(old.model_dump())), dict(flat(new.model_dump()))
+    keys = sorted(key for key in before | after if before.get(key) != after.get(key))
+    return "; ".join(f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}" for key in keys)

@@ -1,0 +1,108 @@
+"""A run: a recipe, digits and a folder make a checkpoint, whatever interrupts them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.checkpoint import load_checkpoint, read_config, update_checkpoint
+from models.data import Digits
+from models.errors import RecipeError, TrainingError
+from models.novelty import fit_novelty
+from models.training.closed_form import fit
+from models.training.folder import CHECKPOINT_FOLDER, find_progress, locked
+from models.training.loop import Loop
+from models.training.observation import TrainingData
+from models.training.recipe import Recipe
+from models.training.reporting import Reporter
+from models.training.state import Progress
+
+
+def train(
+    recipe: Recipe,
+    digits: Digits,
+    out: Path,
+    *,
+    resume: bool = False,
+    threads: int | None = None,
+    provenance: dict[str, Any] | None = None,
+    reporter: Reporter | None = None,
+) -> Progress:
+    """Train `recipe` on `digits` and leave the best weights in `out/checkpoint`.
+
+    After every epoch `out` holds a checkpoint that can be served, `metrics.jsonl`, TensorBoard's files and the state
+    that `resume` goes on from; the result is the same, to the bit, however often the run was interrupted. A kind with a
+    closed form takes no epochs: it leaves the checkpoint, and a state that says that the run is finished.
+
+    Args:
+        digits: the training digits; `recipe.data.validation` of them, the last, are held out.
+        threads: how many torch uses; None takes torch's default. A resumed run keeps the count it began with.
+        provenance: what the model card should say besides (the commit, say).
+    Returns: where the run ended.
+    Raises: RecipeError: if the recipe does not fit the data, or the weights it starts from do not fit its model.
+        TrainingError: if `out` holds a run and `resume` is not set, or holds another one; if the loss is not finite;
+        if something cannot be written. The last checkpoint is intact in each case.
+    """
+    _check(recipe, digits)
+    reporter = reporter or Reporter()
+    try:
+        if out.exists() and not out.is_dir():
+            raise TrainingError(f"{out}: expected a folder for the run, found a file")
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            progress = find_progress(recipe, digits, out, resume, threads or torch.get_num_threads())
+            torch.set_num_threads(progress.threads)
+            data = TrainingData.split(digits, recipe.data)
+            finished_before = progress.finished
+            if not finished_before:
+                known = (provenance or {}) | _provenance(recipe, data, progress)
+                if recipe.training is None:
+                    fit(recipe, data, out, progress, known)
+                else:
+                    Loop(recipe, recipe.training, data, out, progress, known, reporter).finish()
+            if not _rank_surprise(out / CHECKPOINT_FOLDER, data.held_out) and finished_before:
+                reporter.unchanged(out)
+            return progress
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write {error.filename or out}: {error.strerror or error}; what was saved before is intact, "
+            "make room and start again with --resume"
+        ) from error
+
+
+def _check(recipe: Recipe, digits: Digits) -> None:
+    count, shape = len(digits.images), [1, *digits.images.shape[1:]]
+    kept = max(0, count - recipe.data.validation)
+    if recipe.training is None and kept < 2:
+        raise RecipeError(
+            f"data.validation: expected to leave at least 2 of the {count} digits for training, "
+            f"found {recipe.data.validation}"
+        )
+    if recipe.training and kept < recipe.training.batch_size:
+        raise RecipeError(
+            f"training.batch_size: expected at most the {kept} digits left for training "
+            f"({count} less {recipe.data.validation} for validation), found {recipe.training.batch_size}"
+        )
+    if list(recipe.model.input_shape) != shape:
+        raise RecipeError(f"model.input_shape: expected the digits' {shape}, found {list(recipe.model.input_shape)}")
+
+
+def _provenance(recipe: Recipe, data: TrainingData, progress: Progress) -> dict[str, Any]:
+    """What the model card says of where the weights come from."""
+    return {
+        "recipe": recipe.model_dump(mode="json", exclude_none=True),
+        "images": len(data.images),
+        "validation_images": len(data.held_out),
+        "images_sha256": progress.data_sha256,
+        "threads": progress.threads,
+        "torch": str(torch.__version__),
+    }
+
+
+def _rank_surprise(checkpoint: Path, held_out: Tensor) -> bool:
+    """Add the quantiles of the model's surprise at the held-out digits to a checkpoint without; True if it did."""
+    if not len(held_out) or read_config(checkpoint).novelty is not None:
+        return False
+    update_checkpoint(checkpoint, novelty=fit_novelty(load_checkpoint(checkpoint).model, held_out))
+    return True

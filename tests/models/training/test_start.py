@@ -1,0 +1,119 @@
+"""Runs that begin with a checkpoint's weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.checkpoint import load_checkpoint
+from models.data import Digits
+from models.errors import RecipeError
+from models.training import Reporter, train
+from models.vae import VAE
+from tests.models.tiny import CONFIG, save_tiny
+from tests.models.training.recipes import make_recipe
+
+FLOW = {"kind": "flow", "couplings": 2, "hidden": [8]}
+SAME = CONFIG.model_dump(mode="json")["architecture"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """A checkpoint to start from."""
+    save_tiny(tmp_path / "start", seed=3)
+    return tmp_path / "start"
+
+
+def recipe(start: Path | str, **changes: Any) -> Any:
+    # So small a step that after one epoch the weights are still where they began.
+    changes = {"training__epochs": 1, "training__learning_rate": 1e-12, "model__architecture": SAME} | changes
+    return make_recipe(start=str(start), **changes)
+
+
+def message(digits: Digits, out: Path, plan: Any) -> str:
+    with pytest.raises(RecipeError) as caught:
+        train(plan, digits, out, threads=1)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (out / "checkpoint").exists()
+    return str(caught.value)
+
+
+def test_a_run_begins_with_the_checkpoints_weights_and_says_so(tmp_path: Path, digits: Digits, start: Path) -> None:
+    train(recipe(start), digits, tmp_path / "run", threads=1)
+    kept = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
+    for key, tensor in load_file(start / "model.safetensors").items():
+        torch.testing.assert_close(kept[key], tensor, rtol=0, atol=1e-8)
+    config = load_checkpoint(tmp_path / "run" / "checkpoint").config
+    assert config.training["start"] == {"name": str(start), "sha256": load_checkpoint(start).config.weights.sha256}
+    assert config.training["recipe"]["start"] == str(start)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_prior_that_the_checkpoint_lacks_begins_as_the_identity(
+    tmp_path: Path, digits: Digits, start: Path, decay: float
+) -> None:
+    plan = recipe(start, model__prior=FLOW, training__average_decay=decay)
+    train(plan, digits, tmp_path / "run", threads=1)
+    model = load_checkpoint(tmp_path / "run" / "checkpoint").model
+    assert isinstance(model, VAE)
+    codes = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.to_noise(codes).sort(-1).values, codes.sort(-1).values, rtol=0, atol=1e-6)
+    started = load_checkpoint(start).model
+    torch.testing.assert_close(model.decode(codes), started.decode(codes))
+
+
+def test_a_run_goes_on_from_a_run(tmp_path: Path, digits: Digits) -> None:
+    first = train(make_recipe(training__epochs=4, training__learning_rate=0.01), digits, tmp_path / "a", threads=1)
+    plan = make_recipe(start=str(tmp_path / "a" / "checkpoint"), training__epochs=1)
+    second = train(plan, digits, tmp_path / "b", threads=1)
+    assert first.best_negative_elbo is not None and second.best_negative_elbo is not None
+    assert second.best_negative_elbo < first.best_negative_elbo + 1
+
+
+def test_what_names_no_checkpoint_is_one_clear_line(tmp_path: Path, digits: Digits, start: Path) -> None:
+    said = message(digits, tmp_path / "run", recipe(tmp_path / "none"))
+    assert said == f"start: {tmp_path / 'none'}: expected a checkpoint folder, found nothing"
+    assert "start: " in message(digits, tmp_path / "run", recipe("no-such-model"))
+    (start / "model.safetensors").write_bytes(b"damaged")
+    assert message(digits, tmp_path / "run", recipe(start)).startswith(f"start: {start}/model.safetensors: expected sh")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"model__architecture": SAME | {"latents": 5}}, "found encoder.layers.1.weight (8, 16) in {}, here (10, 16)"),
+        (
+            {"model__architecture": SAME | {"encoder": []}},
+            "found encoder.layers.0.weight (16, 784) in {}, here (8, 784",
+        ),
+        ({"model__kind": "ae"}, "found encoder.layers.1.weight (8, 16) in {}, here (4, 16)"),
+        (
+            {"model__architecture": SAME | {"encoder": {"channels": [2], "blocks": [0]}}},
+            "found encoder.layers.0.weight (16, 784) in {}, here no such tensor",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(
+    tmp_path: Path, digits: Digits, start: Path, changes: dict[str, Any], expected: str
+) -> None:
+    said = message(digits, tmp_path / "run", recipe(start, **changes))
+    assert said.startswith(f"start: expected weights that fit this model, {expected.format(start)}")
+
+
+def test_a_resumed_run_needs_the_start_no_more(tmp_path: Path, digits: Digits, start: Path) -> None:
+    changes = {"training__epochs": 2, "training__learning_rate": 1e-3}
+    train(recipe(start, **changes), digits, tmp_path / "whole", threads=1)
+
+    class Interrupt(Reporter):
+        def epoch(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(start, **changes), digits, tmp_path / "run", threads=1, reporter=Interrupt())
+    save_tiny(start, seed=4)  # another model, where the first one was
+    train(recipe(start, **changes), digits, tmp_path / "run", threads=1, resume=True)
+    for name in ("model.safetensors", "config.json", "README.md"):
+        files = [(tmp_path / run / "checkpoint" / name).read_bytes() for run in ("run", "whole")]
+        assert files[0] == files[1]
