@@ -121,8 +121,9 @@ def _objective(config: CheckpointConfig) -> str | None:
     if config.model.kind in ("ae", "dae"):
         return "log p(x given z)" + (", z the code of x under noise" if config.model.kind == "dae" else "")
     match config.training.get("recipe", {}).get("objective"):
-        case {"kind": "iwae", "samples": samples}:
-            return f"importance-weighted bound of {samples} samples"
+        case {"kind": "iwae", "samples": samples, "from_epoch": epoch}:
+            weighted = f"importance-weighted bound of {samples} samples"
+            return weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}"
         case {"kind": "elbo", "beta": beta, "free_nats": free}:
             weighted = f", KL weighted by {beta:g}" if beta != 1 else ""
             return f"ELBO{weighted}" + (f", {free:g} nats of KL a latent free" if free else "")

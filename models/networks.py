@@ -4,7 +4,7 @@ Both sides are described in the same words: a list of widths is an MLP with thos
 are a residual convolutional network. An encoder and its decoder need not be alike.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import prod
 from typing import Annotated, Self
@@ -20,12 +20,14 @@ Shape = tuple[int, ...]  # (channels, rows, columns) of an image
 class ResidualSpec(BaseModel):
     """A residual convolutional network: stages between which the image's sides halve (encoder) or double (decoder).
 
-    `channels` and `blocks` go stage by stage, in the order in which the data passes them.
+    `channels` and `blocks` go stage by stage, in the order in which the data passes them. `hidden` are the widths of
+    fully connected layers between the coarsest maps and the code: a digit is one shape, not a texture.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     blocks: tuple[NonNegativeInt, ...]
+    hidden: tuple[PositiveInt, ...] = ()
 
     @model_validator(mode="after")
     def _alike(self) -> Self:
@@ -69,26 +71,28 @@ def make_decoder(spec: Sequence[int] | ResidualSpec, shape: Shape, inputs: int) 
 
 
 class MLP(nn.Module):
-    """Linear layers with a ReLU between each two and none after the last.
+    """Linear layers with a nonlinearity between each two and none after the last.
 
     Args:
         sizes: the width of the input, of each hidden layer, and of the output; at least two.
+        activation: the nonlinearity.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = F.relu) -> None:
         super().__init__()
+        self.activation = activation
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., sizes[0]) -> (..., sizes[-1])."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = layer(x).relu()
+            x = self.activation(layer(x))
         return last(x)  # type: ignore[no-any-return]
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))); the identity, before training.
+    """x + conv(elu(conv(elu(x)))); the identity, before training.
 
     Source: He et al. 2016, "Identity Mappings in Deep Residual Networks"; the zero at the end stands in for the
     normalization (Zhang, Dauphin & Ma 2019, "Fixup Initialization").
@@ -102,7 +106,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
-        return x + self.second(self.first(x.relu()).relu())  # type: ignore[no-any-return]
+        return x + self.second(F.elu(self.first(F.elu(x))))  # type: ignore[no-any-return]
 
 
 class _Halving(nn.Module):
@@ -133,11 +137,11 @@ class _Doubling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, incoming, H, W) -> (N, outgoing, 2H, 2W)."""
-        return F.pixel_shuffle(self.convolution(self.blocks(x).relu()), 2)
+        return F.pixel_shuffle(self.convolution(F.elu(self.blocks(x))), 2)
 
 
 class ResidualEncoder(nn.Module):
-    """Halvings of the image's sides, and a linear layer at the end."""
+    """Halvings of the image's sides, then fully connected layers."""
 
     def __init__(self, spec: ResidualSpec, shape: Shape, outputs: int) -> None:
         super().__init__()
@@ -148,23 +152,23 @@ class ResidualEncoder(nn.Module):
             for stage, (channels, blocks) in enumerate(sizes)
         )
         rows, columns = _coarsest(shape, len(spec.channels))
-        self.last = nn.Linear(spec.channels[-1] * rows * columns, outputs)
+        self.last = MLP((spec.channels[-1] * rows * columns, *spec.hidden, outputs), F.elu)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., outputs)."""
         y = x.reshape(-1, *self.shape)
         for number, stage in enumerate(self.stages):
-            y = stage(y.relu() if number else y)
-        return self.last(y.relu().flatten(1)).reshape(*x.shape[:-1], -1)  # type: ignore[no-any-return]
+            y = stage(F.elu(y) if number else y)
+        return self.last(F.elu(y).flatten(1)).reshape(*x.shape[:-1], -1)  # type: ignore[no-any-return]
 
 
 class ResidualDecoder(nn.Module):
-    """A linear layer, then doublings of the image's sides."""
+    """Fully connected layers, then doublings of the image's sides."""
 
     def __init__(self, spec: ResidualSpec, shape: Shape, inputs: int) -> None:
         super().__init__()
         self.coarsest = (spec.channels[0], *_coarsest(shape, len(spec.channels)))
-        self.first = nn.Linear(inputs, prod(self.coarsest))
+        self.first = MLP((inputs, *spec.hidden, prod(self.coarsest)), F.elu)
         sizes = zip(pairwise((*spec.channels, shape[0])), spec.blocks, strict=True)
         last = len(spec.channels) - 1
         self.stages = nn.ModuleList(

@@ -27,7 +27,7 @@ def fit(recipe: Recipe, data: TrainingData, out: Path, progress: Progress, prove
         model.fit(data.images)
     except ValueError as error:
         raise RecipeError(f"model.architecture.latents: {error}") from error
-    held_out = validate(model, data.held_out, recipe)
+    held_out = validate(model, data.held_out, recipe, epoch=1)
     progress.epoch = progress.best_epoch = 1  # all it takes
     progress.best_negative_elbo = held_out[1] - held_out[0] if held_out else None
     tensors: dict[str, Tensor] = model.state_dict()

@@ -109,7 +109,7 @@ class Loop:
             self.reporter.batch(len(indices), log_likelihood, kl)
         images_per_s = len(order) / (time.perf_counter() - began)
         progress.epoch += 1
-        held_out = validate(self.averaged, self.data.held_out, self.recipe)
+        held_out = validate(self.averaged, self.data.held_out, self.recipe, progress.epoch)
         # The loss told of each step but the last; here is what that one did.
         tensors = self.averaged.state_dict().values()
         if not (all(tensor.isfinite().all() for tensor in tensors) and math.isfinite(sum(held_out or ()))):
@@ -133,7 +133,11 @@ class Loop:
         training, progress = self.training, self.progress
         with precision(self.recipe):
             loss, log_likelihood, kl = bound(
-                self.model, x, self.recipe.objective, kl_weight(progress.step, training), generator
+                self.model,
+                x,
+                self.recipe.objective.at(progress.epoch + 1),
+                kl_weight(progress.step, training),
+                generator,
             )
         if not math.isfinite(loss.item()):
             raise _not_finite(f"the loss is {loss.item()},", progress.step + 1, progress.epoch + 1)

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Generator, Tensor
 
 from models.autoencoder import Autoencoder
@@ -23,12 +23,21 @@ class Elbo(Strict):
     beta: NonNegative = 1.0  # the weight of the KL: 1 is the bound itself
     free_nats: NonNegative = 0.0  # of KL left unpriced: of each latent, or under a flow of all together
 
+    def at(self, epoch: int) -> "Elbo | Iwae":  # noqa: ARG002  the same in every one
+        """The objective of epoch 1, 2, ..."""
+        return self
+
 
 class Iwae(Strict):
     """The importance-weighted bound, which K samples tighten (Burda, Grosse & Salakhutdinov 2016, equation 8)."""
 
     kind: Literal["iwae"] = "iwae"
     samples: Annotated[int, Field(ge=2, le=1000)]
+    from_epoch: PositiveInt = 1  # before it the ELBO, of which a step costs one sample
+
+    def at(self, epoch: int) -> "Elbo | Iwae":
+        """The objective of epoch 1, 2, ..."""
+        return self if epoch >= self.from_epoch else Elbo()
 
 
 Objective = Annotated[Elbo | Iwae, Field(discriminator="kind")]

@@ -91,7 +91,11 @@ def test_the_card_says_what_was_maximised_and_from_where() -> None:
     for objective, said in (
         ({"kind": "elbo", "beta": 1.0, "free_nats": 0.0}, "ELBO"),
         ({"kind": "elbo", "beta": 4.0, "free_nats": 0.5}, "ELBO, KL weighted by 4, 0.5 nats of KL a latent free"),
-        ({"kind": "iwae", "samples": 20}, "importance-weighted bound of 20 samples"),
+        ({"kind": "iwae", "samples": 20, "from_epoch": 1}, "importance-weighted bound of 20 samples"),
+        (
+            {"kind": "iwae", "samples": 5, "from_epoch": 49},
+            "ELBO; from epoch 49 the importance-weighted bound of 5 samples",
+        ),
     ):
         training = recipe(objective=objective) | {"start": {"name": "runs/one/checkpoint", "sha256": "cd" * 32}}
         card = render_card(config(training=training))

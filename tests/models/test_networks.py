@@ -63,6 +63,14 @@ def test_a_residual_network_takes_vectors_under_any_leading_dimensions(
         torch.testing.assert_close(network(given).reshape(rows.shape), rows, rtol=1e-4, atol=1e-5)
 
 
+def test_fully_connected_layers_lie_between_the_coarsest_maps_and_the_code() -> None:
+    spec = ResidualSpec(channels=(4,), blocks=(1,), hidden=(5, 6))
+    encoder, decoder = make_encoder(spec, (1, 6, 4), 3), make_decoder(spec, (1, 6, 4), 3)
+    assert [tuple(layer.weight.shape) for layer in encoder.last.layers] == [(5, 24), (6, 5), (3, 6)]
+    assert [tuple(layer.weight.shape) for layer in decoder.first.layers] == [(5, 3), (6, 5), (24, 6)]
+    assert decoder(encoder(torch.rand(2, 24))).shape == (2, 24)
+
+
 def test_a_block_is_the_identity_before_training_but_for_its_bias() -> None:
     block, x = ResidualBlock(6), torch.randn(2, 6, 5, 5)
     torch.testing.assert_close(block(x), x + block.second.bias[:, None, None])
@@ -105,8 +113,8 @@ def test_neighbouring_outputs_of_the_decoder_are_neighbouring_pixels() -> None:
     """Of a decoder that copies its coarse picture, every pixel is drawn as two by two."""
     decoder = make_decoder(ResidualSpec(channels=(1,), blocks=(0,)), (1, 6, 4), 6)
     with torch.no_grad():
-        decoder.first.weight.copy_(torch.eye(6))
-        for parameter in (decoder.first.bias, *decoder.stages[0].convolution.parameters()):
+        decoder.first.layers[0].weight.copy_(torch.eye(6))
+        for parameter in (decoder.first.layers[0].bias, *decoder.stages[0].convolution.parameters()):
             parameter.zero_()
         decoder.stages[0].convolution.weight[:, 0, 1, 1] = 1.0
     coarse = torch.arange(1.0, 7.0)
