@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.files import ZOO, checkpoint_folder
 
-FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name none
+FIRST_CHOICE = "mnist-mlp"  # of the shipped checkpoints, for calls that name none
 
 
 def shipped() -> tuple[str, ...]:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models.data import load_mnist
 
 ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(1)  # the models of tests are tiny: two threads would mostly wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,12 @@ def test_every_shipped_checkpoint_is_served(zoo: Path) -> None:
 
 
 def test_the_first_choice_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("mnist-ae", "mnist-conv", "mnist-mlp", ".mnist-flow.half-written"):
+    for name in ("mnist-ae", settings.FIRST_CHOICE, "mnist-zero", ".mnist-flow.half-written"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
     (tmp_path / "notes").mkdir()
     monkeypatch.setattr(settings, "ZOO", tmp_path)
-    assert Settings().models == ("mnist-conv", "mnist-ae", "mnist-mlp")
+    assert Settings().models == (settings.FIRST_CHOICE, "mnist-ae", "mnist-zero")
 
 
 def test_a_list_that_is_set_keeps_its_order(monkeypatch: pytest.MonkeyPatch) -> None:

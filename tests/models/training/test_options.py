@@ -121,6 +121,24 @@ def test_validation_draws_no_more_at_once_for_more_samples(
     assert seen[4:] == [100]
 
 
+def test_the_importance_weighted_bound_may_wait_for_the_elbo(tmp_path: Path, digits: Digits) -> None:
+    objectives: dict[str, dict[str, Any]] = {
+        "elbo": {"kind": "elbo"},
+        "late": {"kind": "iwae", "samples": 3, "from_epoch": 2},
+        "iwae": {"kind": "iwae", "samples": 3},
+    }
+    for name, objective in objectives.items():
+        train(make_recipe(objective=objective), digits, tmp_path / name, threads=1)
+    lines = {
+        name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in objectives
+    }
+    for figure in ("negative_elbo", "validation_negative_elbo"):
+        elbo, late, iwae = ([line[figure] for line in lines[name]] for name in objectives)
+        assert late[0] == elbo[0] != iwae[0]
+        assert late[1] != elbo[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
