@@ -198,7 +198,7 @@ class Model:
             "generative": self.generative,
             "capabilities": self.capabilities,
             "likelihood": config.model.likelihood.model_dump(),
-            "prior": config.model.prior.model_dump(),
+            "prior": config.model.prior.model_dump() if self.generative else None,
             "architecture": config.model.architecture,
             "parameters": sum(p.numel() for p in self.checkpoint.model.parameters()),
             "sha256": config.weights.sha256,

@@ -116,7 +116,7 @@ class ModelCard(BaseModel):
     generative: bool = Field(description="whether its codes follow a known distribution, so that noise decodes")
     capabilities: list[Capability]
     likelihood: dict[str, Any]
-    prior: dict[str, Any]
+    prior: dict[str, Any] | None = Field(description="null for a deterministic autoencoder")
     architecture: dict[str, Any]
     parameters: int
     sha256: str = Field(description="of model.safetensors")

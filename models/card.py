@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.config import CheckpointConfig
+from models.kinds import KINDS
 from models.likelihoods import GaussianSpec
 
 # What is measured, in a reader's words; `reparam evaluate` gives the figures.
@@ -65,9 +66,10 @@ def _model(config: CheckpointConfig) -> str:
     scale = f", sigma {likelihood.sigma} on pixels scaled to [-1, 1]" if isinstance(likelihood, GaussianSpec) else ""
     channels, rows, columns = model.input_shape
     architecture = "; ".join(f"{key} {value}" for key, value in model.architecture.items())
+    prior = f"Prior: {model.prior.kind}" if KINDS[model.kind].generative else "No prior: it is deterministic"
     return (
         f"A `{model.kind}` for images of {rows}x{columns} pixels and {channels} channel. {architecture}. "
-        f"Likelihood: {likelihood.kind}{scale}. Prior: {model.prior.kind}.\n\n"
+        f"Likelihood: {likelihood.kind}{scale}. {prior}.\n\n"
         f"sha256 of `{config.weights.file}`: `{config.weights.sha256}`"
     )
 
@@ -118,7 +120,7 @@ def _objective(config: CheckpointConfig) -> str | None:
     """What training maximised."""
     if config.model.kind == "linear":
         return "the likelihood, in closed form: one eigendecomposition"
-    if config.model.kind in ("ae", "dae"):
+    if not KINDS[config.model.kind].generative:
         return "log p(x given z)" + (", z the code of x under noise" if config.model.kind == "dae" else "")
     match config.training.get("recipe", {}).get("objective"):
         case {"kind": "iwae", "samples": samples, "from_epoch": epoch}:
