@@ -1,17 +1,22 @@
-"""The one place in the service that knows torch: arrays in, arrays out."""
+"""The models that are served: what each can do, batched, and exchanged while they run."""
 
+import asyncio
+import logging
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from app.batching import Columns, Lane
 from app.interpolation import Way, linear, spherical
+from app.network import Device, Network, find_device, limit_threads
 from models import novelty
-from models.checkpoint import Checkpoint, LatentMap, load_checkpoint
+from models.checkpoint import LatentMap, load_checkpoint, read_outline
 from models.errors import CheckpointError, InputError, NotGenerativeError, ReparamError, ShapeError
 
 Array = npt.NDArray[np.float32]
@@ -19,6 +24,11 @@ Capability = Literal["encode", "decode", "reconstruct", "interpolate", "score", 
 
 SEED_LIMIT = 2**63
 DRAWN_SEED_LIMIT = 2**32  # seeds that are drawn here are short to copy, and exact in JavaScript
+
+
+MAX_QUEUE_IMAGES = 20_000
+
+logger = logging.getLogger(__name__)
 
 
 class ModelNotFoundError(ReparamError):
@@ -63,46 +73,75 @@ class Scored(NamedTuple):
 class Model:
     """A checkpoint that answers.
 
+    Calls that wait while it is busy share a forward pass; no answer depends on the neighbours by more than rounding.
     Every answer is finite, or an error: `InputError` where the input drove the network out of float32's range.
+    Any call raises OverloadedError if too many images wait, and CheckpointError if the weights cannot be loaded.
+
+    Args:
+        folder: the checkpoint's, of which only the description is read here: `load` reads and warms the rest, and so
+            does the first call.
+        max_waiting: images that may wait for it.
+    Raises: CheckpointError.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
-        self.name = checkpoint.name
-        self.latents = checkpoint.model.latents
-        self.generative = checkpoint.model.generative
-        _, *shape = checkpoint.config.model.input_shape
+    def __init__(self, folder: Path, device: Device = "cpu", max_waiting: int = MAX_QUEUE_IMAGES) -> None:
+        self.folder, self._device, self._max_waiting = folder, device, max_waiting
+        self.config, self._outline = read_outline(folder)
+        self.name = self.config.name
+        self.latents = self._outline.latents
+        self.generative = self._outline.generative
+        _, *shape = self.config.model.input_shape
         self.image_shape = (shape[0], shape[1])  # rows, columns
-        self.box = checkpoint.config.preprocessing.box  # the side of the square that a digit's ink is scaled to fit
+        self.box = self.config.preprocessing.box  # the side of the square that a digit's ink is scaled to fit
         self.capabilities: list[Capability] = ["encode", "decode", "reconstruct", "interpolate", "score"]
         self.capabilities += ["sample"] if self.generative else []
-        self.capabilities += ["map"] if checkpoint.map and self.latents == 2 else []
-        # The first call of a shape costs tens of milliseconds: here, and not a caller's.
-        self.encode(np.zeros((1, *self.image_shape), np.float32))
-        self.decode(np.zeros((1, self.latents), np.float32))
+        self.capabilities += ["map"] if self.config.map and self.latents == 2 else []
+        self._map: LatentMap | None = None
+        self._lane: Lane | None = None
+        self._loading = asyncio.Lock()
 
-    @torch.inference_mode()
-    def encode(self, images: Array) -> Encoded:
+    @property
+    def loaded(self) -> bool:
+        """Whether it is in memory, checked and warm."""
+        return self._lane is not None
+
+    def load(self) -> None:
+        """Read, check and warm the weights. Raises: CheckpointError."""
+        checkpoint = load_checkpoint(self.folder)
+        if checkpoint.config != self.config:
+            raise CheckpointError(
+                f"{self.folder}: expected the checkpoint that was there when the service started, found another; "
+                "SIGHUP makes the service take it"
+            )
+        draws = self.config.novelty.draws if self.config.novelty else novelty.DRAWS
+        network = Network(checkpoint.model, self.image_shape, draws, find_device(self._device))
+        network.warm()
+        thread = None if network.cheap else ThreadPoolExecutor(1, f"infer-{self.name}")
+        self._map = checkpoint.map
+        self._lane = Lane(network.passes, network.sizes, self._max_waiting, thread)
+
+    def successor(self) -> Self:
+        """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
+        return type(self)(self.folder, self._device, self._max_waiting)
+
+    async def encode(self, images: Array) -> Encoded:
         """Images (N, H, W) in [0, 1] -> the posterior. Raises: ShapeError; InputError."""
-        mean, variance = self.checkpoint.model.encode(self._vectors(images))
-        return Encoded(
-            _finite("mean", mean.numpy()), None if variance is None else _finite("variance", variance.numpy())
-        )
+        mean, variance = await self._run("encode", self._checked(images))
+        return Encoded(_finite("mean", mean), None if variance is None else _finite("variance", variance))
 
-    @torch.inference_mode()
-    def decode(self, latents: Array) -> Array:
+    async def decode(self, latents: Array) -> Array:
         """Latents (N, Z) -> images (N, H, W) in [0, 1]. Raises: ShapeError; InputError."""
         if latents.ndim != 2 or latents.shape[1] != self.latents:
             raise ShapeError(f"latents: expected shape (N, {self.latents}) for {self.name}, found {latents.shape}")
-        return self._images(self.checkpoint.model.decode(torch.from_numpy(latents)))
+        (images,) = await self._run("decode", latents)
+        return _finite("images", images)
 
-    @torch.inference_mode()
-    def reconstruct(self, images: Array) -> Array:
+    async def reconstruct(self, images: Array) -> Array:
         """Images (N, H, W) in [0, 1] -> what the model makes of them. Raises: ShapeError; InputError."""
-        return self._images(self.checkpoint.model.reconstruct(self._vectors(images)))
+        (rebuilt,) = await self._run("reconstruct", self._checked(images))
+        return _finite("images", rebuilt)
 
-    @torch.inference_mode()
-    def interpolate(self, ends: Array, steps: int, path: Way = "linear") -> Interpolated:
+    async def interpolate(self, ends: Array, steps: int, path: Way = "linear") -> Interpolated:
         """Decode codes on the way between two, which are exactly its ends.
 
         The linear path is straight in the latents; the spherical one is a great circle in the noise that the prior
@@ -118,32 +157,31 @@ class Model:
                 f"{self.name} is a deterministic autoencoder: its codes come from no noise in which a great circle "
                 f"could lie, and its interpolation is linear; {self._can()}"
             )
-        codes = ends if ends.ndim == 2 else self.encode(ends).mean
+        codes = ends if ends.ndim == 2 else (await self.encode(ends)).mean
         if path == "linear":
             latents = linear(codes[0], codes[1], steps)
         else:
-            noise = _finite("noise", self.checkpoint.model.to_noise(torch.from_numpy(codes)).numpy())
-            latents = self._codes(spherical(noise[0], noise[1], steps))
+            (noise,) = await self._run("to_noise", codes)
+            first, last = _finite("noise", noise)
+            latents = (await self._codes(spherical(first, last, steps))).copy()
             latents[0], latents[-1] = codes  # a flow and its inverse round
-        return Interpolated(self.decode(latents), latents)
+        return Interpolated(await self.decode(latents), latents)
 
-    @torch.inference_mode()
-    def score(self, images: Array) -> Scored:
-        """How probable images (N, H, W) in [0, 1] are, each on its own. Raises: ShapeError; InputError."""
-        known = self.checkpoint.config.novelty
-        draws = known.draws if known else novelty.DRAWS
-        # One by one, since a batch rounds otherwise than its members; the draws fill the processor.
-        scores = [novelty.score(self.checkpoint.model, x, draws) for x in self._vectors(images).split(1)]
-        surprise = _finite("surprise", torch.cat([score.surprise for score in scores]).numpy())
-        kl = [score.kl for score in scores if score.kl is not None]
+    async def score(self, images: Array) -> Scored:
+        """How probable images (N, H, W) in [0, 1] are. Raises: ShapeError; InputError."""
+        columns = await self._run("score", self._checked(images))
+        log_likelihood = _finite("log_likelihood", columns[0])
+        kl = None if columns[1] is None else _finite("kl", columns[1])
+        surprise = -log_likelihood if kl is None else kl - log_likelihood
+        known = self.config.novelty
         return Scored(
-            -surprise if kl else None,
-            torch.cat([score.log_likelihood for score in scores]).numpy(),
-            torch.cat(kl).numpy() if kl else None,
+            None if kl is None else -surprise,
+            log_likelihood,
+            kl,
             novelty.percentile(known, surprise) if known else None,
         )
 
-    def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Sampled:
+    async def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Sampled:
         """Decode `count` draws of temperature * N(0, I), as the prior turns them into codes.
 
         The noise depends on the seed and on nothing else, so that image i of a seed is the same whatever the count,
@@ -158,18 +196,19 @@ class Model:
         seed = secrets.randbelow(DRAWN_SEED_LIMIT) if seed is None else seed
         generator = np.random.Generator(np.random.Philox(seed))
         epsilon = generator.standard_normal((count, self.latents), dtype=np.float32)
-        latents = self._codes(epsilon * np.float32(temperature))
-        return Sampled(self.decode(latents), latents, seed)
+        latents = await self._codes(epsilon * np.float32(temperature))
+        return Sampled(await self.decode(latents), latents, seed)
 
-    def map(self) -> LatentMap:
+    async def map(self) -> LatentMap:
         """Where test digits lie among the codes of a model of two latents. Raises: NotCapableError."""
         if self.latents != 2:
             raise NotCapableError(f"{self.name} has {self.latents} latents, and a map is of two; {self._can()}")
-        if self.checkpoint.map is None:
+        await self._ready()
+        if self._map is None:
             raise NotCapableError(f"{self.name} has two latents, but its checkpoint carries no map; {self._can()}")
-        return self.checkpoint.map
+        return self._map
 
-    def draw_map(self, size: int) -> Array:
+    async def draw_map(self, size: int) -> Array:
         """What a model of two latents decodes, at the quantiles of evenly spaced probabilities of its prior.
 
         Returns: images (size * size, H, W), row by row from the top; the first latent grows rightwards, the second
@@ -177,19 +216,19 @@ class Model:
         Raises: NotCapableError: if the model has no map. NotGenerativeError: if it has no prior.
         Source: Kingma & Welling 2014, figure 4.
         """
-        self.map()
+        await self.map()
         if not self.generative:
             raise NotGenerativeError(
                 f"{self.name} is a deterministic autoencoder: it has no prior at whose quantiles to draw, and its "
                 f"map is numbers alone; {self._can()}"
             )
-        quantiles = torch.special.ndtri((torch.arange(size, dtype=torch.float64) + 0.5) / size)
-        y, x = torch.meshgrid(quantiles.flip(0), quantiles, indexing="ij")
-        return self.decode(self._codes(torch.stack((x, y), -1).reshape(-1, 2).float().numpy()))
+        quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / size) for i in range(size)], np.float32)
+        x, y = np.meshgrid(quantiles, quantiles[::-1])
+        return await self.decode(await self._codes(np.stack((x, y), -1).reshape(-1, 2)))
 
     def card(self) -> dict[str, Any]:
         """What a caller may want to know of the model, as JSON."""
-        config = self.checkpoint.config
+        config = self.config
         return {
             "name": self.name,
             "kind": config.model.kind,
@@ -200,29 +239,38 @@ class Model:
             "likelihood": config.model.likelihood.model_dump(),
             "prior": config.model.prior.model_dump() if self.generative else None,
             "architecture": config.model.architecture,
-            "parameters": sum(p.numel() for p in self.checkpoint.model.parameters()),
+            "parameters": sum(p.numel() for p in self._outline.parameters()),
             "sha256": config.weights.sha256,
             "novelty": config.novelty and {"images": config.novelty.images, "draws": config.novelty.draws},
             "metrics": config.metrics,
             "training": config.training,
         }
 
-    def _vectors(self, images: Array) -> torch.Tensor:
-        """Images (N, H, W) -> (N, D). Raises: ShapeError."""
+    async def _ready(self) -> Lane:
+        """The way to the network, which is loaded first if it is not; once, however many call."""
+        if self._lane is None:
+            async with self._loading:
+                if self._lane is None:
+                    await asyncio.to_thread(self.load)
+        assert self._lane is not None  # noqa: S101  for the type checker
+        return self._lane
+
+    async def _run(self, function: str, rows: Array) -> Columns:
+        lane = self._lane or await self._ready()
+        return (await lane.run(function, rows)).columns
+
+    async def _codes(self, noise: Array) -> Array:
+        """Standard normal noise (N, Z) -> codes (N, Z). Raises: InputError."""
+        (latents,) = await self._run("from_noise", noise)
+        return _finite("latents", latents)
+
+    def _checked(self, images: Array) -> Array:
+        """Raises: ShapeError."""
         if images.shape[1:] != self.image_shape:
             raise ShapeError(
                 f"images: expected shape (N, {self.image_shape[0]}, {self.image_shape[1]}), found {images.shape}"
             )
-        return torch.from_numpy(images.reshape(len(images), -1))
-
-    def _images(self, x: torch.Tensor) -> Array:
-        """(N, D) -> images (N, H, W). Raises: InputError."""
-        return _finite("images", x.numpy()).reshape(-1, *self.image_shape)
-
-    @torch.inference_mode()
-    def _codes(self, noise: Array) -> Array:
-        """Standard normal noise (N, Z) -> codes (N, Z). Raises: InputError."""
-        return _finite("latents", self.checkpoint.model.from_noise(torch.from_numpy(noise)).numpy())
+        return images
 
     def _can(self) -> str:
         *others, last = self.capabilities
@@ -239,19 +287,41 @@ class Engine:
             raise CheckpointError(f"default_model: expected one of {', '.join(self.models)}, found {self.default!r}")
 
     @classmethod
-    def load(cls, folders: Sequence[Path], default: str | None = None, threads: int = 1) -> Self:
-        """Load, check and warm every checkpoint. Raises: CheckpointError: if one is bad, or two have one name."""
-        torch.set_num_threads(threads)
+    def load(
+        cls,
+        folders: Sequence[Path],
+        default: str | None = None,
+        *,
+        threads: int = 1,
+        device: Device = "cpu",
+        max_waiting: int = MAX_QUEUE_IMAGES,
+        lazy: bool = False,
+    ) -> Self:
+        """Check every checkpoint, and load and warm it.
+
+        Args:
+            folders: the checkpoints'.
+            default: the model that answers a call that names none; None: the first.
+            threads: of the CPU, that a forward pass uses.
+            max_waiting: images that may wait for each model.
+            lazy: whether a model but the default waits for its first call to be loaded.
+        Raises: CheckpointError: if one is bad, or two have one name. DeviceError.
+        """
+        limit_threads(threads)
         models: dict[str, Model] = {}
         for folder in folders:
-            model = Model(load_checkpoint(folder))
+            model = Model(folder, device, max_waiting)
             if model.name in models:
-                other = models[model.name].checkpoint.path
+                other = models[model.name].folder
                 raise CheckpointError(
                     f"{folder}: expected a name of its own, found {model.name!r}, which {other} has too"
                 )
             models[model.name] = model
-        return cls(list(models.values()), default)
+        engine = cls(list(models.values()), default)
+        for model in models.values():
+            if not lazy or model.name == engine.default:
+                model.load()
+        return engine
 
     def model(self, name: str | None = None) -> Model:
         """The model of that name, or the default one. Raises: ModelNotFoundError."""
@@ -260,8 +330,36 @@ class Engine:
             raise ModelNotFoundError(f"model: expected one of {', '.join(self.models)}, found {name!r:.80}")
         return found
 
+    async def reload(self) -> None:
+        """Take up the checkpoints that have changed: each is loaded, checked and warmed beside the old one.
 
-def _finite(name: str, values: Array) -> Array:
-    if not np.isfinite(values).all():
+        The calls that the old one has begun it finishes. Where the new one is bad, the old one stays, and the log says
+        why.
+        """
+        for name, model in list(self.models.items()):
+            try:
+                changed = await asyncio.to_thread(_load_changed, model)
+            except (ReparamError, OSError) as error:
+                logger.error("%s: not reloaded, the old one stays: %s", name, error)
+                continue
+            if changed:
+                self.models[name] = changed
+                logger.info("%s: reloaded, sha256 %s", name, changed.config.weights.sha256)
+
+
+def _load_changed(model: Model) -> Model | None:
+    """What lies now in the folder of a model, if it is another checkpoint. Raises: CheckpointError."""
+    found = model.successor()
+    if found.config == model.config:
+        return None
+    if found.name != model.name:
+        raise CheckpointError(f"{model.folder}: expected the name {model.name!r}, found {found.name!r}")
+    if model.loaded:
+        found.load()
+    return found
+
+
+def _finite(name: str, values: Array | None) -> Array:
+    if values is None or not np.isfinite(values).all():
         raise InputError(f"{name}: the input drives the network out of float32's range; use smaller numbers")
     return np.ascontiguousarray(values)  # a slice of the network's last layer is not, and JSON and files want it

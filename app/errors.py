@@ -9,13 +9,18 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from app.batching import OverloadedError
 from app.engine import ModelNotFoundError, NotCapableError
 from app.images import ImageError, ImageTooLargeError
-from models.errors import InputError, NotGenerativeError, ReparamError
+from models.errors import CheckpointError, InputError, NotGenerativeError, ReparamError
 
 PROBLEM_JSON = "application/problem+json"
+# What the caller's HTTP library should know of a status.
+HEADERS = {408: {"Connection": "close"}, 503: {"Retry-After": "1"}}
+CLIENT_CLOSED_REQUEST = 499  # nobody reads it but the log; the number is nginx's
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +48,14 @@ class MalformedError(ReparamError):
     """A request's body or parameter is not what it says it is, or not what the call takes."""
 
 
+class DeadlineError(ReparamError):
+    """A request took longer than it may."""
+
+
+class SlowBodyError(ReparamError):
+    """A request's body did not come in time."""
+
+
 class Kind(NamedTuple):
     """A kind of problem: its status, its name in the `type` member, and its title."""
 
@@ -57,6 +70,7 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
     NotAcceptableError: Kind(406, "not-acceptable", "No acceptable answer"),
     NotCapableError: Kind(409, "not-capable", "This model cannot do that"),
     NotGenerativeError: Kind(409, "not-generative", "This model does not generate"),
+    SlowBodyError: Kind(408, "request-timeout", "The body did not come in time"),
     BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
     ImageTooLargeError: Kind(413, "image-too-large", "The image has too many pixels"),
     MediaTypeError: Kind(415, "unsupported-media-type", "Unsupported media type"),
@@ -64,27 +78,33 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
     LimitError: Kind(422, "limit-exceeded", "The request is over a limit"),
     MalformedError: Kind(422, "malformed-request", "The request is malformed"),
     InputError: Kind(422, "invalid-input", "The input is not what the model takes"),
+    OverloadedError: Kind(503, "overloaded", "The service has too much to do"),
+    CheckpointError: Kind(503, "model-unavailable", "The model cannot be loaded"),
+    DeadlineError: Kind(504, "deadline-exceeded", "The answer was not ready in time"),
 }
+
+
+def problem_json(status: int, name: str, title: str, detail: str, request_id: str) -> bytes:
+    """A problem as JSON."""
+    kind = f"urn:reparam:problem:{name}"
+    return orjson.dumps({"type": kind, "title": title, "status": status, "detail": detail, "request_id": request_id})
 
 
 def problem(request: Request, status: int, name: str, title: str, detail: str) -> Response:
     """The answer for a problem."""
-    body = {
-        "type": f"urn:reparam:problem:{name}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "request_id": request.state.request_id,
-    }
+    body = problem_json(status, name, title, detail, request.state.request_id)
     # The header is set here too: an unexpected error is answered outside of the middleware that sets it elsewhere.
     headers = {"X-Request-ID": request.state.request_id}
-    return Response(orjson.dumps(body), status, headers, media_type=PROBLEM_JSON)
+    return Response(body, status, headers, media_type=PROBLEM_JSON)
 
 
-async def _expected(request: Request, error: Exception) -> Response:
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The answer for an error that the table has."""
     for kind, (status, name, title) in PROBLEMS.items():
         if isinstance(error, kind):
-            return problem(request, status, name, title, str(error))
+            answer = problem(request, status, name, title, str(error))
+            answer.headers.update(HEADERS.get(status, {}))
+            return answer
     return await _unexpected(request, error)
 
 
@@ -122,6 +142,10 @@ def _allowed(request: Request) -> list[str]:
     return sorted(methods)
 
 
+async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
 async def _unexpected(request: Request, error: Exception) -> Response:
     logger.error("unexpected error, request %s", request.state.request_id, exc_info=error)
     detail = "an unexpected error; the log has it under this request_id"
@@ -131,9 +155,10 @@ async def _unexpected(request: Request, error: Exception) -> Response:
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every way to fail with a problem."""
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-        ReparamError: _expected,
+        ReparamError: answer_error,
         RequestValidationError: _invalid,
         HTTPException: _http,
+        ClientDisconnect: _gone,
         Exception: _unexpected,
     }
     for kind, handler in handlers.items():

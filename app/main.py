@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 
 from anyio import CapacityLimiter
@@ -12,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from app.engine import Engine
 from app.errors import add_error_handlers
+from app.lifetime import Lifetime
 from app.middleware import HeadAsGet, PlainStartError, RequestId
 from app.openapi import DESCRIPTION, describe
 from app.routes import router
@@ -29,8 +29,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-        engine = Engine.load(settings.checkpoint_folders(), settings.default_model, settings.threads)
-        app.openapi = partial(describe, app, engine)  # type: ignore[method-assign]
+        engine = Engine.load(
+            settings.checkpoint_folders(),
+            settings.default_model,
+            threads=settings.threads,
+            device=settings.device,
+            max_waiting=settings.max_queue_images,
+            lazy=settings.lazy_models,
+        )
+        schema = await describe(app, engine)
+        app.openapi = lambda: schema  # type: ignore[method-assign]
         yield {"settings": settings, "engine": engine, "readers": CapacityLimiter(settings.image_readers)}
 
     app = FastAPIOffline(
@@ -45,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_api_route("/", _to_docs, include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Lifetime, settings)
     app.add_middleware(RequestId)
     app.add_middleware(PlainStartError)
     return app

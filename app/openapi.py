@@ -40,14 +40,8 @@ NEEDED: dict[str, set[Capability]] = {
 }
 
 
-def describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
-    """The schema, made once: what FastAPI derives from the routes, and what they read and write by hand."""
-    if app.openapi_schema is None:
-        app.openapi_schema = _describe(app, engine)
-    return app.openapi_schema
-
-
-def _describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
+async def describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
+    """The schema: what FastAPI derives from the routes, and what they read and write by hand."""
     schema = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
     )
@@ -57,7 +51,7 @@ def _describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
 
-    bodies = _bodies(engine.model())
+    bodies = await _bodies(engine.model())
     for path in schema["paths"].values():
         for operation in path.values():
             name = operation["operationId"]
@@ -85,13 +79,14 @@ def _examples(engine: Engine, operation: str) -> dict[str, Any]:
     return examples if model is engine.model() else examples | {"model": model.name}
 
 
-def _bodies(model: Model) -> dict[str, dict[str, Any]]:
+async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
     """What each call that takes a body takes, by operation: media type -> schema and examples."""
     digits = [files("app").joinpath("web", name).read_bytes() for name in DIGITS]
     pixels = [read_image(digit).pixels for digit in digits]
     if all(image.shape == model.image_shape for image in pixels):
         numbers = [[[round(float(value), 3) for value in row] for row in image] for image in pixels]
-        codes = [[round(float(value), 3) for value in mean] for mean in model.encode(np.stack(pixels)).mean]
+        means = (await model.encode(np.stack(pixels))).mean
+        codes = [[round(float(value), 3) for value in mean] for mean in means]
     else:
         numbers = []
         codes = [[0.0] * model.latents, [1.0] * model.latents]

@@ -1,7 +1,7 @@
 """Everything an operator can set, each by an environment variable REPARAM_NAME."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: PositiveInt = Field(1, le=256, description="Processes that serve.")
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "auto", description="Where the models run: `cpu`, `cuda`, or `auto`: on a GPU if there is one."
+    )
     threads: PositiveInt = Field(1, le=256, description="CPU threads of torch in each worker.")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=shipped,
@@ -34,6 +37,26 @@ class Settings(BaseSettings):
     )
     default_model: str | None = Field(
         None, description="The model of a call that names none; left out, the first of `models`."
+    )
+    lazy_models: bool = Field(
+        False, description="Load a model but the default at its first call, rather than at the start."
+    )
+    max_requests: PositiveInt = Field(
+        1024, description="Most requests that a worker has in hand; another one is answered 503 at once."
+    )
+    max_queue_images: PositiveInt = Field(
+        20_000,
+        description="Most images that wait for a model in a worker; a call that would exceed it is answered 503.",
+    )
+    max_buffered_bytes: PositiveInt = Field(
+        256 * 2**20,
+        description="Most bytes of bodies that a worker holds; a call that would exceed it is answered 503.",
+    )
+    request_timeout_s: float = Field(
+        30, gt=0, le=3600, description="How long a request may take; a caller may ask for less: X-Request-Timeout-Ms."
+    )
+    body_timeout_s: float = Field(
+        20, gt=0, le=3600, description="How long a request's head, and then its body, may take to arrive."
     )
     max_body_bytes: PositiveInt = Field(10 * 2**20, description="Largest request body.")
     max_images: PositiveInt = Field(256, description="Most images in a request.")

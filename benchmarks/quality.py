@@ -1,5 +1,6 @@
 """What the shipped model makes of real test digits: decoded back, and redrawn as photographs and scans."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 COUNT = 300  # digits of each kind of page
 
 
-def main() -> None:
+async def main() -> None:
     mnist = ROOT / "tests" / "data" / "mnist"
     digits = load_mnist(mnist, "test").images
     x = digits.astype(np.float32) / 255
     model = Engine.load([ROOT / "models" / "zoo" / "mnist-mlp"]).model()
-    means = model.encode(x).mean
+    means = (await model.encode(x)).mean
 
-    error = np.square(model.decode(means) - x).mean()
+    error = np.square(await model.decode(means) - x).mean()
     pca = PCA(model.latents).fit(load_mnist(mnist, "train").images.reshape(-1, 784) / 255)
     flat = x.reshape(len(x), -1)
     linear = np.square(pca.inverse_transform(pca.transform(flat)) - flat).mean()
@@ -37,9 +38,9 @@ def main() -> None:
     for page in (*EXACT, *CLOSE):
         files = (page(digit, np.random.default_rng(i)) for i, digit in enumerate(digits[:COUNT]))
         fitted = [fit_image(read_image(file)) for file in files]
-        moved = np.linalg.norm(model.encode(np.stack(fitted)).mean - means[:COUNT], axis=1) / unit
+        moved = np.linalg.norm((await model.encode(np.stack(fitted))).mean - means[:COUNT], axis=1) / unit
         print(f"  {page.__name__:24} median {np.median(moved):.4f}  95 % below {np.percentile(moved, 95):.4f}")
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

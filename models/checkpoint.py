@@ -62,18 +62,26 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         one that `config.json` states, or a tensor is missing, extra, wrongly shaped or typed, or not finite.
         The message names the file, what was expected and what was found.
     """
-    config = read_config(folder)
+    config, model = read_outline(folder)
     path = folder / config.weights.file
     tensors = _parse(path, _read_hashed(path, config.weights.sha256), load_tensors)
-    try:
-        with torch.device("meta"):  # shapes without memory: the file's own tensors become the weights
-            model = build(config.model)
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder / CONFIG_FILE}: {error}") from error
     _check_tensors(path, model.state_dict(), tensors)
     model.load_state_dict(tensors, strict=True, assign=True)
     model.requires_grad_(False).eval()
     return Checkpoint(folder, config, model, _read_map(folder, config, model.latents))
+
+
+def read_outline(folder: Path) -> tuple[CheckpointConfig, Autoencoder]:
+    """`config.json`, checked, and the model that it describes: shapes without memory or weights.
+
+    Raises: CheckpointError: as `load_checkpoint`, for this file.
+    """
+    config = read_config(folder)
+    try:
+        with torch.device("meta"):  # where the weights' own tensors will come
+            return config, build(config.model)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE}: {error}") from error
 
 
 def read_config(folder: Path) -> CheckpointConfig:

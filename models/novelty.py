@@ -20,7 +20,7 @@ BATCH = 500  # images
 def score(model: Autoencoder, x: Tensor, draws: int = DRAWS) -> Score:
     """The terms of the ELBO of x (N, D) in [0, 1]; the noise is the same for every image, in every call."""
     epsilon = torch.randn((draws, model.latents), generator=torch.Generator().manual_seed(0), dtype=x.dtype)
-    return model.score(x, epsilon)
+    return model.score(x, epsilon.to(x.device))
 
 
 @torch.inference_mode()

@@ -1,4 +1,7 @@
-"""Prints the table of settings in README.md: python -m scripts.settings_table"""
+"""Writes the table of settings into README.md: python -m scripts.settings_table"""
+
+import re
+from pathlib import Path
 
 from app.settings import Settings
 
@@ -13,4 +16,6 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())  # noqa: T201
+    readme = Path(__file__).resolve().parent.parent / "README.md"
+    rows = re.compile(r"\| variable \| default \| what \|\n(\|.*\n)*")
+    readme.write_text(rows.sub(lambda _: table() + "\n", readme.read_text()))

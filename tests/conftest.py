@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.data import load_mnist
+from tests.app.checkpoints import save_all
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,3 +30,9 @@ def zoo() -> Path:
 def digits(mnist: Path) -> np.ndarray:
     """1,000 real test digits, (1000, 28, 28) uint8."""
     return load_mnist(mnist, "test").images
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory, mnist: Path) -> dict[str, Path]:
+    """A small checkpoint of every kind, by name."""
+    return save_all(tmp_path_factory.mktemp("checkpoints"), mnist)

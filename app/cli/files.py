@@ -1,5 +1,6 @@
 """`reparam encode`, `decode` and `sample`: the service's calls, on files and offline, through the same engine."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,7 @@ def encode(
         except ImageError as error:
             raise InputError(f"{path}: {error}") from error
         inputs.append(fit_image(picture, fit, polarity, served.image_shape[0], served.box))
-    mean, variance = served.encode(np.stack(inputs))
+    mean, variance = asyncio.run(served.encode(np.stack(inputs)))
     arrays = {"mean": mean} | ({} if variance is None else {"variance": variance})
     _write_numbers(out, served.name, arrays)
     typer.echo(f"{out}: the codes of {len(images)} image{'s' if len(images) > 1 else ''}")
@@ -60,7 +61,7 @@ def decode(
     """Decode latent vectors to images: FILE ends in .png (several become a contact sheet) or .npy."""
     _check_ending(out, ".png", ".npy")
     served = _load(model)
-    images = served.decode(_read_latents(latents, served.latents))
+    images = asyncio.run(served.decode(_read_latents(latents, served.latents)))
     _write_images(out, images, columns, scale)
     typer.echo(f"{out}: {len(images)} image{'s' if len(images) > 1 else ''}")
 
@@ -78,7 +79,7 @@ def sample(
 ) -> None:
     """Sample new digits from standard Gaussian noise: FILE ends in .png (a contact sheet) or .npy."""
     _check_ending(out, ".png", ".npy")
-    drawn = _load(model).sample(count, seed, temperature)
+    drawn = asyncio.run(_load(model).sample(count, seed, temperature))
     _write_images(out, drawn.images, columns, scale)
     typer.echo(f"{out}: {count} image{'s' if count > 1 else ''}, seed {drawn.seed}")
 

@@ -43,4 +43,6 @@ def serve(
         workers=settings.workers,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         server_header=False,
+        http="app.protocol:BoundedProtocol",
+        ws="none",
     )

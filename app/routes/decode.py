@@ -15,5 +15,5 @@ router = APIRouter(tags=["images and latents"])
 async def decode(model: ModelDep, form: ImageFormDep, latents: LatentsDep) -> Response:
     """The mean image that each latent vector stands for."""
     form.check(len(latents), model)
-    images = await run_in_threadpool(model.decode, latents)
+    images = await model.decode(latents)
     return await run_in_threadpool(form.answer, model.name, images)

@@ -1,7 +1,6 @@
 """`POST /v1/encode`: images to their posterior."""
 
 from fastapi import APIRouter, Depends, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import accept_json, json_answer
 from app.bodies import ImagesDep
@@ -14,5 +13,5 @@ router = APIRouter(tags=["images and latents"])
 @router.post("/v1/encode", response_model=EncodeAnswer, operation_id="encode", dependencies=[Depends(accept_json)])
 async def encode(model: ModelDep, images: ImagesDep) -> Response:
     """The posterior q(z|x) = N(mean, diag(variance)) of every image: what the model makes of it."""
-    mean, variance = await run_in_threadpool(model.encode, images)
+    mean, variance = await model.encode(images)
     return json_answer({"model": model.name, "mean": mean, "variance": variance})

@@ -41,5 +41,5 @@ async def interpolate(
 ) -> Response:
     """Decode the codes on the way from one image or latent vector to another; the ends are exactly the two codes."""
     form.check(steps, model)
-    images, latents = await run_in_threadpool(model.interpolate, ends, steps, path)
+    images, latents = await model.interpolate(ends, steps, path)
     return await run_in_threadpool(form.answer, model.name, images, latents=latents)

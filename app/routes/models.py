@@ -28,7 +28,7 @@ async def get_model(engine: EngineDep, name: str) -> Response:
 async def get_map(engine: EngineDep, settings: SettingsDep, name: str, form: MapFormDep) -> Response:
     """The latents of a model of two: where test digits lie, or, as PNG, what it decodes at its prior's quantiles."""
     model = engine.model(name)
-    mean, labels = model.map()
+    mean, labels = await model.map()
     if form.media != PNG:
         # Stored in half precision, whose third decimal is the last that all but the smallest codes have.
         return json_answer({"model": model.name, "mean": mean.astype(np.float64).round(3), "labels": labels})
@@ -36,5 +36,5 @@ async def get_map(engine: EngineDep, settings: SettingsDep, name: str, form: Map
     if count > settings.max_samples:
         raise LimitError("images of the map (size x size)", "max_samples", settings.max_samples, count)
     form.check(count, model)
-    images = await run_in_threadpool(model.draw_map, form.size)
+    images = await model.draw_map(form.size)
     return await run_in_threadpool(form.answer, model.name, images)

@@ -15,5 +15,5 @@ router = APIRouter(tags=["images and latents"])
 async def reconstruct(model: ModelDep, form: ImageFormDep, images: ImagesDep) -> Response:
     """Encode every image and decode its mean: what is left after the bottleneck."""
     form.check(len(images), model)
-    rebuilt = await run_in_threadpool(model.reconstruct, images)
+    rebuilt = await model.reconstruct(images)
     return await run_in_threadpool(form.answer, model.name, rebuilt)

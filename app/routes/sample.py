@@ -22,7 +22,7 @@ async def _sample(model: Model, settings: Settings, form: ImageForm, wanted: Sam
     if wanted.count > settings.max_samples:
         raise LimitError("count", "max_samples", settings.max_samples, wanted.count)
     form.check(wanted.count, model)
-    drawn = await run_in_threadpool(model.sample, wanted.count, wanted.seed, wanted.temperature)
+    drawn = await model.sample(wanted.count, wanted.seed, wanted.temperature)
     answer = await run_in_threadpool(
         form.answer, model.name, drawn.images, latents=drawn.latents, seed=drawn.seed, temperature=wanted.temperature
     )

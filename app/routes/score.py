@@ -1,7 +1,6 @@
 """`POST /v1/score`: how probable images are, and how unusual."""
 
 from fastapi import APIRouter, Depends, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import accept_json, json_answer
 from app.bodies import ImagesDep
@@ -14,5 +13,5 @@ router = APIRouter(tags=["images and latents"])
 @router.post("/v1/score", response_model=ScoreAnswer, operation_id="score", dependencies=[Depends(accept_json)])
 async def score(model: ModelDep, images: ImagesDep) -> Response:
     """How probable the model finds every image, and how unusual beside digits that it was not trained on."""
-    scored = await run_in_threadpool(model.score, images)
+    scored = await model.score(images)
     return json_answer({"model": model.name} | scored._asdict())

@@ -10,13 +10,6 @@ from starlette.testclient import TestClient
 from app.images import png
 from app.main import create_app
 from app.settings import Settings
-from tests.app.checkpoints import save_all
-
-
-@pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory, mnist: Path) -> dict[str, Path]:
-    """A small checkpoint of every kind, by name."""
-    return save_all(tmp_path_factory.mktemp("checkpoints"), mnist)
 
 
 @pytest.fixture(scope="session")

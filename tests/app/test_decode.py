@@ -1,5 +1,6 @@
 """POST /v1/decode: latent vectors to images."""
 
+import asyncio
 import base64
 import io
 
@@ -20,7 +21,11 @@ BOUND = 0.007
 def test_decoding_the_mean_gives_the_digit_back_better_than_pca(digits, mnist, zoo) -> None:
     x = digits.astype(np.float32) / 255
     model = Engine.load([zoo / "mnist-mlp"]).model()
-    error = np.square(model.decode(model.encode(x).mean) - x).mean()
+
+    async def reconstruct() -> np.ndarray:
+        return await model.decode((await model.encode(x)).mean)
+
+    error = np.square(asyncio.run(reconstruct()) - x).mean()
     training = load_mnist(mnist, "train").images.reshape(-1, 784) / 255
     pca = PCA(50).fit(training)
     flat = x.reshape(-1, 784)

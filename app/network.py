@@ -1,0 +1,122 @@
+"""The one place in the service that knows torch: arrays in, arrays out, on the device where the weights lie."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models import novelty
+from models.autoencoder import Autoencoder
+from models.errors import ReparamError
+
+Array = npt.NDArray[np.float32]
+Device = Literal["cpu", "cuda", "auto"]
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)  # rows of a pass
+LARGER_SIZES = (*SIZES, 128, 256)  # of a network so cheap that they take no longer
+
+
+class DeviceError(ReparamError):
+    """The device that was asked for is not there."""
+
+
+def find_device(wanted: Device) -> torch.device:
+    """Where the models run. Raises: DeviceError."""
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise DeviceError("device: expected a CUDA device that this build of torch can use, found none")
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def limit_threads(threads: int) -> None:
+    """How many CPU threads a pass uses."""
+    torch.set_num_threads(threads)
+
+
+class Network:
+    """An autoencoder's functions of rows, each row on its own: `encode`, `decode`, `reconstruct`, `score`, and the
+    prior's `from_noise` and `to_noise`. Images are (N, H, W) in [0, 1], latents and noise (N, Z), scores (N,).
+
+    Args:
+        draws: from the posterior, that a score averages.
+    """
+
+    def __init__(self, model: Autoencoder, image_shape: tuple[int, int], draws: int, device: torch.device) -> None:
+        self._model = model.to(device)
+        self._image_shape, self._draws, self._device = image_shape, draws, device
+        self.cheap = device.type == "cpu" and self._is_cheap()
+        largest = LARGER_SIZES if self.cheap else SIZES
+        scored = tuple(size for size in largest if size * draws <= largest[-1]) or (1,)
+        self.passes: dict[str, Callable[[Array], Sequence[Array | None]]] = {
+            "encode": self.encode,
+            "decode": self.decode,
+            "reconstruct": self.reconstruct,
+            "score": self.score,
+            "from_noise": self.from_noise,
+            "to_noise": self.to_noise,
+        }
+        self.sizes = {function: scored if function == "score" else largest for function in self.passes}
+
+    def encode(self, images: Array) -> tuple[Array, Array | None]:
+        """-> mean and variance (N, Z); a deterministic autoencoder has no variance."""
+        with torch.inference_mode():
+            mean, variance = self._model.encode(self._tensor(images.reshape(len(images), -1)))
+            return self._array(mean), None if variance is None else self._array(variance)
+
+    def decode(self, latents: Array) -> tuple[Array]:
+        """-> images."""
+        with torch.inference_mode():
+            return (self._images(self._model.decode(self._tensor(latents))),)
+
+    def reconstruct(self, images: Array) -> tuple[Array]:
+        """-> images."""
+        with torch.inference_mode():
+            return (self._images(self._model.reconstruct(self._tensor(images.reshape(len(images), -1)))),)
+
+    def score(self, images: Array) -> tuple[Array, Array | None]:
+        """-> log_likelihood and kl; a deterministic autoencoder has no kl."""
+        with torch.inference_mode():
+            x = self._tensor(images.reshape(len(images), -1))
+            log_likelihood, kl = novelty.score(self._model, x, self._draws)
+            return self._array(log_likelihood), None if kl is None else self._array(kl)
+
+    def from_noise(self, noise: Array) -> tuple[Array]:
+        """Standard normal noise -> latents, as the prior has them."""
+        with torch.inference_mode():
+            return (self._array(self._model.from_noise(self._tensor(noise))),)
+
+    def to_noise(self, latents: Array) -> tuple[Array]:
+        """The inverse."""
+        with torch.inference_mode():
+            return (self._array(self._model.to_noise(self._tensor(latents))),)
+
+    def warm(self) -> None:
+        """Run every function at every size: the first call of a shape costs tens of milliseconds, no caller's."""
+        functions = ("encode", "decode", "score", *(("from_noise", "to_noise") if self._model.generative else ()))
+        for function in functions:  # a reconstruction is of shapes that are warm by then
+            shape = self._image_shape if function in ("encode", "score") else (self._model.latents,)
+            for size in self.sizes[function]:
+                self.passes[function](np.zeros((size, *shape), np.float32))
+
+    def _is_cheap(self) -> bool:
+        """Whether the largest pass is short enough for the event loop, 10 ms; the best of three, as others may work."""
+        images = np.zeros((LARGER_SIZES[-1], *self._image_shape), np.float32)
+        spent = []
+        for _ in range(4):
+            began = time.perf_counter()
+            self.reconstruct(images)
+            spent.append(time.perf_counter() - began)
+        return min(spent[1:]) < 0.01
+
+    def _tensor(self, rows: Array) -> torch.Tensor:
+        return torch.from_numpy(rows).to(self._device)
+
+    def _array(self, tensor: torch.Tensor) -> Array:
+        array: Array = tensor.cpu().numpy()
+        return array
+
+    def _images(self, x: torch.Tensor) -> Array:
+        return self._array(x).reshape(-1, *self._image_shape)

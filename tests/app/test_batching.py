@@ -1,0 +1,178 @@
+"""What waits while a model is busy becomes one forward pass."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from app.batching import Lane, Observer, OverloadedError
+
+
+class Recorder(Observer):
+    """A pass that can be held, and what the lane told."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+        self.passes: list[tuple[str, int]] = []
+        self.waits: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def double(self, rows: np.ndarray) -> tuple[np.ndarray, None]:
+        self.open.wait(10)
+        self.shapes.append(rows.shape)
+        if (rows < 0).any():
+            raise ValueError("negative")
+        return 2 * rows, None
+
+    def waiting(self, rows: int) -> None:
+        self.waits.append(rows)
+
+    def passed(self, function: str, rows: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.passes.append((function, rows))
+
+
+def _lane(recorder: Recorder, *, threaded: bool = False, max_waiting: int = 100) -> Lane:
+    passes = {"double": recorder.double, "again": recorder.double}
+    executor = ThreadPoolExecutor(1) if threaded else None
+    return Lane(passes, dict.fromkeys(passes, (1, 2, 4, 8)), max_waiting, executor, recorder)
+
+
+def _rows(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)[:, None]
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_what_comes_together_shares_a_pass_of_a_warmed_size(threaded: bool) -> None:
+    recorder = Recorder()
+
+    async def main() -> list[np.ndarray]:
+        lane = _lane(recorder, threaded=threaded)
+        results = await asyncio.gather(*(lane.run("double", _rows(i, i + 0.5)) for i in range(3)))
+        assert all(result.columns[1] is None for result in results)
+        assert all(result.queue_s >= 0 and result.infer_s > 0 for result in results)
+        return [result.columns[0] for result in results]
+
+    for i, column in enumerate(asyncio.run(main())):
+        np.testing.assert_array_equal(column, _rows(2 * i, 2 * i + 1))
+    assert recorder.passes == [("double", 6)] and recorder.shapes == [(8, 1)]
+    assert recorder.waits[-1] == 0
+
+
+def test_what_waits_for_the_thread_shares_the_next_pass() -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        lane = _lane(recorder, threaded=True)
+        recorder.open.clear()
+        first = asyncio.create_task(lane.run("double", _rows(1)))
+        while lane.waiting or not lane._busy:
+            await asyncio.sleep(0)
+        others = [asyncio.create_task(lane.run("double", _rows(i))) for i in (2, 3, 4)]
+        other_function = asyncio.create_task(lane.run("again", _rows(5)))
+        await asyncio.sleep(0.01)
+        assert lane.waiting == 4 and lane.age_s >= 0.01
+        recorder.open.set()
+        await asyncio.gather(first, *others, other_function)
+        assert lane.waiting == 0 and lane.age_s == 0
+
+    asyncio.run(main())
+    assert recorder.passes == [("double", 1), ("double", 3), ("again", 1)]
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_many_rows_take_several_passes_and_let_others_between(threaded: bool) -> None:
+    recorder = Recorder()
+    order = []
+
+    async def main() -> None:
+        lane = _lane(recorder, threaded=threaded)
+
+        async def call(name: str, function: str, rows: np.ndarray) -> None:
+            result = await lane.run(function, rows)
+            np.testing.assert_array_equal(result.columns[0], 2 * rows)
+            order.append(name)
+
+        many = np.arange(43, dtype=np.float32)[:, None]
+        await asyncio.gather(call("many", "double", many), call("few", "again", _rows(1, 2)))
+
+    asyncio.run(main())
+    assert order == ["few", "many"]
+    assert sum(rows for function, rows in recorder.passes if function == "double") == 43
+    assert all(shape[0] in (1, 2, 4, 8) for shape in recorder.shapes)
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_one_that_fails_does_not_fail_its_neighbours(threaded: bool) -> None:
+    recorder = Recorder()
+
+    async def main() -> list[object]:
+        lane = _lane(recorder, threaded=threaded)
+        calls = [lane.run("double", _rows(value)) for value in (1, -1, 3)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert lane.waiting == 0
+        assert (await lane.run("double", _rows(7))).columns[0].item() == 14  # and it goes on
+        return outcomes
+
+    good, bad, last = asyncio.run(main())
+    assert isinstance(bad, ValueError)
+    assert (good.columns[0].item(), last.columns[0].item()) == (2, 6)
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_a_failure_in_a_later_pass_fails_the_whole_and_leaves_nothing_behind(threaded: bool) -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        lane = _lane(recorder, threaded=threaded)
+        with pytest.raises(ValueError, match="negative"):
+            await lane.run("double", np.r_[np.ones(20), -np.ones(20)].astype(np.float32)[:, None])
+        assert lane.waiting == 0
+
+    asyncio.run(main())
+    assert len(recorder.passes) == 3  # of five
+
+
+def test_whoever_is_cancelled_leaves_the_queue() -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        lane = _lane(recorder, threaded=True)
+        recorder.open.clear()
+        big = asyncio.create_task(lane.run("double", np.ones((20, 1), np.float32)))
+        while not lane._busy or lane.waiting == 20:
+            await asyncio.sleep(0)
+        waiting = asyncio.create_task(lane.run("double", _rows(2)))
+        staying = asyncio.create_task(lane.run("double", _rows(3)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        big.cancel()  # between two of its passes
+        await asyncio.sleep(0)
+        recorder.open.set()
+        assert (await staying).columns[0].item() == 6
+        assert lane.waiting == 0
+        assert waiting.cancelled() and big.cancelled()
+
+    asyncio.run(main())
+    assert recorder.passes == [("double", 8), ("double", 1)]
+
+
+def test_over_the_bound_a_call_is_refused_at_once() -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        lane = _lane(recorder, threaded=True, max_waiting=10)
+        recorder.open.clear()
+        large = asyncio.create_task(lane.run("double", np.ones((50, 1), np.float32)))  # nobody waits: whatever its size
+        await asyncio.sleep(0.01)
+        with pytest.raises(OverloadedError, match=r"at most 10 images.*REPARAM_MAX_QUEUE_IMAGES"):
+            await lane.run("double", _rows(1))
+        large.cancel()
+        recorder.open.set()
+        await asyncio.sleep(0.05)
+        assert (await lane.run("double", _rows(1))).columns[0].item() == 2
+
+    asyncio.run(main())

@@ -1,0 +1,144 @@
+"""Deadlines, callers that go, senders that are slow, and more work than there may be: on a real connection."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app.protocol import MAX_HEAD_BYTES
+from tests.app.problems import assert_problem
+from tests.e2e.server import running
+
+pytestmark = pytest.mark.e2e
+
+SLOW = {"count": 1000, "seed": 1}  # of a model that is not cheap: some hundred milliseconds
+
+
+@contextmanager
+def connection(url: str) -> Iterator[socket.socket]:
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as link:
+        yield link
+
+
+def _answer(link: socket.socket) -> tuple[int, dict[str, object]]:
+    """What is answered before the other side closes."""
+    data = b""
+    while chunk := link.recv(65536):
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body) if body else {}
+
+
+@pytest.fixture(scope="module")
+def conv(checkpoints) -> str:
+    return str(checkpoints["tiny-conv"])
+
+
+@pytest.fixture(scope="module")
+def server(conv: str) -> Iterator[str]:
+    bounds = {"BODY_TIMEOUT_S": "1", "MAX_QUEUE_IMAGES": "100", "MAX_BUFFERED_BYTES": "100000", "MAX_REQUESTS": "20"}
+    with running("--model", conv, "--model", "mnist-mlp", **{f"REPARAM_{k}": v for k, v in bounds.items()}) as (url, _):
+        yield url
+
+
+def test_a_caller_that_allows_less_time_is_answered_in_time(server: str) -> None:
+    answer = httpx.post(f"{server}/v1/sample", json=SLOW, headers={"x-request-timeout-ms": "1"})
+    assert_problem(answer, 504, "deadline-exceeded")
+    for bad in ("0", "-1", "1.5", "soon", ""):
+        answer = httpx.get(f"{server}/v1/sample", headers={"x-request-timeout-ms": bad})
+        assert "X-Request-Timeout-Ms" in assert_problem(answer, 422, "malformed-request")["detail"]
+    assert httpx.get(f"{server}/v1/sample", headers={"x-request-timeout-ms": "9" * 30}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"POST /v1/sample HTTP/1.1\r\nhost: x\r\n", b"POST /v1/sample HTTP/1.1\r\nx: " + b"y" * 100]
+)
+def test_a_head_that_does_not_come_is_not_waited_for(server: str, head: bytes) -> None:
+    with connection(server) as link:
+        link.sendall(head)
+        began = time.monotonic()
+        if head:
+            status, problem = _answer(link)
+            assert status == 408 and "REPARAM_BODY_TIMEOUT_S" in str(problem["detail"])
+        else:
+            assert link.recv(1) == b""
+        assert 0.5 < time.monotonic() - began < 10
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(b"POST /v1/encode HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 9999\r\n\r\n")
+
+        def drip() -> None:
+            try:
+                for _ in range(30):
+                    link.sendall(b"x")
+                    time.sleep(0.1)
+            except OSError:
+                pass  # the other side has hung up, as it should
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        status, problem = _answer(link)
+        thread.join()
+    assert status == 408 and problem["type"] == "urn:reparam:problem:request-timeout"
+    assert "found" in str(problem["detail"]) and "REPARAM_BODY_TIMEOUT_S" in str(problem["detail"])
+
+
+def test_a_head_without_end_is_cut_off(server: str) -> None:
+    with connection(server) as link:
+        head = b"GET /v1/sample HTTP/1.1\r\nhost: x\r\nx: "
+        link.sendall(head + b"y" * (MAX_HEAD_BYTES + 1 - len(head)))
+        status, problem = _answer(link)
+    assert status == 431 and str(MAX_HEAD_BYTES) in str(problem["detail"])
+
+
+@pytest.mark.parametrize("line", [b"BREW /v1/sample HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n"])
+def test_what_is_no_http_is_a_problem(server: str, line: bytes) -> None:
+    with connection(server) as link:
+        link.sendall(line)
+        status, problem = _answer(link)
+    assert status == 400 and problem["type"] == "urn:reparam:problem:malformed-request" and problem["request_id"]
+
+
+def test_over_the_bounds_calls_are_refused_at_once_and_the_others_answered(server: str) -> None:
+    with httpx.Client(base_url=server, limits=httpx.Limits(max_connections=40)) as client:
+        link = "/v1/sample?model=tiny-conv&count=100&seed=1"
+        with ThreadPoolExecutor(40) as threads:
+            answers = list(threads.map(lambda _: client.get(link), range(80)))
+        assert {answer.status_code for answer in answers} == {200, 503}
+        for answer in answers:
+            if answer.status_code == 503:
+                detail = assert_problem(answer, 503, "overloaded")["detail"]
+                assert answer.headers["retry-after"] == "1" and "set by REPARAM_MAX_" in detail
+        assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
+        assert client.get(link).status_code == 200
+
+
+def test_bodies_over_the_bound_together_are_refused(server: str) -> None:
+    answer = httpx.post(f"{server}/v1/encode", content=b"x" * 100_001, headers={"content-type": "image/png"})
+    assert "REPARAM_MAX_BUFFERED_BYTES" in assert_problem(answer, 503, "overloaded")["detail"]
+    answer = httpx.post(f"{server}/v1/encode", content=b"x" * 50_000, headers={"content-type": "image/png"})
+    assert_problem(answer, 422, "unreadable-image")  # what was held before is let go
+
+
+def test_callers_that_go_leave_no_work_behind(server: str) -> None:
+    """Thirty that ask for long work and hang up: whoever comes next does not wait for them."""
+    for _ in range(30):
+        with connection(server) as link:
+            body = json.dumps(SLOW).encode()
+            head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            link.sendall(b"POST /v1/sample?model=tiny-conv HTTP/1.1\r\nhost: x\r\n" + head.encode() + body)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if httpx.get(f"{server}/v1/sample?model=tiny-conv").status_code == 200:
+            return
+    raise AssertionError("the abandoned calls still hold the queue")
