@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batching import OverloadedError
 from app.engine import ModelNotFoundError, NotCapableError
@@ -56,6 +57,26 @@ class SlowBodyError(ReparamError):
     """A request's body did not come in time."""
 
 
+class RefusedError(ReparamError):
+    """A request is refused for who sends it or how often; `headers` go with the answer."""
+
+    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.headers = dict(headers or {})
+
+
+class UnauthorizedError(RefusedError):
+    """A request comes without a valid key."""
+
+
+class RateLimitedError(RefusedError):
+    """A request comes too soon after others."""
+
+
+class UncountedError(RefusedError):
+    """A request cannot be counted, and is refused then."""
+
+
 class Kind(NamedTuple):
     """A kind of problem: its status, its name in the `type` member, and its title."""
 
@@ -66,6 +87,7 @@ class Kind(NamedTuple):
 
 # The first line whose class the error is an instance of.
 PROBLEMS: dict[type[ReparamError], Kind] = {
+    UnauthorizedError: Kind(401, "unauthorized", "A valid key is needed"),
     ModelNotFoundError: Kind(404, "model-not-found", "No such model"),
     NotAcceptableError: Kind(406, "not-acceptable", "No acceptable answer"),
     NotCapableError: Kind(409, "not-capable", "This model cannot do that"),
@@ -78,6 +100,9 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
     LimitError: Kind(422, "limit-exceeded", "The request is over a limit"),
     MalformedError: Kind(422, "malformed-request", "The request is malformed"),
     InputError: Kind(422, "invalid-input", "The input is not what the model takes"),
+    RateLimitedError: Kind(429, "rate-limited", "Too many requests"),
+    RateLimitedError: Kind(429, "rate-limited", "Too many requests"),
+    UncountedError: Kind(503, "rate-limits-unavailable", "Requests cannot be counted"),
     OverloadedError: Kind(503, "overloaded", "The service has too much to do"),
     CheckpointError: Kind(503, "model-unavailable", "The model cannot be loaded"),
     DeadlineError: Kind(504, "deadline-exceeded", "The answer was not ready in time"),
@@ -104,6 +129,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
         if isinstance(error, kind):
             answer = problem(request, status, name, title, str(error))
             answer.headers.update(HEADERS.get(status, {}))
+            answer.headers.update(error.headers if isinstance(error, RefusedError) else {})
             return answer
     return await _unexpected(request, error)
 
@@ -150,6 +176,35 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     logger.error("unexpected error, request %s", request.state.request_id, exc_info=error)
     detail = "an unexpected error; the log has it under this request_id"
     return problem(request, 500, "internal-server-error", "Internal Server Error", detail)
+
+
+class ErrorsAsProblems:
+    """Answers the errors of the middlewares inside it, and unexpected ones within the headers set outside it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except Exception as error:
+            if started:
+                raise
+            expected = isinstance(error, ReparamError)
+            answer = await (answer_error if expected else _unexpected)(Request(scope), error)
+            await answer(scope, receive, send)
+            if not expected:
+                raise
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
+from app.access import add_access
 from app.engine import Engine
 from app.errors import add_error_handlers
 from app.lifetime import Lifetime
@@ -37,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             max_waiting=settings.max_queue_images,
             lazy=settings.lazy_models,
         )
-        schema = await describe(app, engine)
+        schema = await describe(app, engine, settings.keyed)
         app.openapi = lambda: schema  # type: ignore[method-assign]
         yield {"settings": settings, "engine": engine, "readers": CapacityLimiter(settings.image_readers)}
 
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Lifetime, settings)
+    add_access(app, settings)
     app.add_middleware(RequestId)
     app.add_middleware(PlainStartError)
     return app

@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.access import declare_keys
 from app.answers import JSON, PNG, ImageForm, MapForm, StripForm
 from app.bodies import IMAGE_TYPES, MULTIPART
 from app.engine import Capability, Engine, Model
@@ -40,7 +41,7 @@ NEEDED: dict[str, set[Capability]] = {
 }
 
 
-async def describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
+async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[str, Any]:
     """The schema: what FastAPI derives from the routes, and what they read and write by hand."""
     schema = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
@@ -68,6 +69,8 @@ async def describe(app: FastAPI, engine: Engine) -> dict[str, Any]:
             for parameter in operation.get("parameters", []):
                 if parameter["name"] in examples:
                     parameter["example"] = examples[parameter["name"]]
+    if keyed:
+        declare_keys(schema)
     return schema
 
 

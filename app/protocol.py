@@ -7,8 +7,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.access.headers import always
 from app.errors import PROBLEM_JSON, problem_json
 
+SECURITY = b"".join(name + b": " + value + b"\r\n" for name, value in always())
 MAX_HEAD_BYTES = 64 * 1024  # of the request line and the headers
 
 
@@ -83,7 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
             body = problem_json(status, name, title, detail, request_id)
             head = (
                 f"HTTP/1.1 {status} {title}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
-                f"x-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+                f"x-request-id: {request_id}\r\nconnection: close\r\n"
             )
-            self.transport.write(head.encode("ascii") + body)
+            self.transport.write(head.encode("ascii") + SECURITY + b"\r\n" + body)
         self.transport.close()

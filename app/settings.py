@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.files import ZOO, checkpoint_folder
+
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
 
 FIRST_CHOICE = "mnist-mlp"  # of the shipped checkpoints, for calls that name none
 
@@ -73,11 +75,44 @@ class Settings(BaseSettings):
         16_000_000, description="Most pixels of a PNG that is answered, the contact sheet's and the scale's."
     )
     shutdown_timeout_s: PositiveInt = Field(10, le=3600, description="How long a stop waits for requests in flight.")
+    api_keys: SecretStr | None = Field(
+        None, description="Keys that callers need, separated by commas; with none here or in the file, none is needed."
+    )
+    api_keys_file: Path | None = Field(None, description="A file with a key a line, # before comments.")
+    open_docs: bool = Field(True, description="`/docs`, `/redoc` and the schema need no key.")
+    open_metrics: bool = Field(False, description="`/metrics` needs no key.")
+    rate_limit: str | None = Field(
+        None,
+        description="How often a key may call, or an address without keys: `100/second`, `10/second;1000/hour`; left "
+        "out, as often as it likes.",
+    )
+    rate_limit_storage: SecretStr | None = Field(
+        None,
+        description="Where calls are counted: `redis://HOST:PORT/DB`, for all workers and replicas together; left out, "
+        "or `memory://`, each worker counts for itself.",
+    )
+    rate_limit_on_failure: Literal["open", "closed"] = Field(
+        "open", description="When the storage fails: `open` lets calls pass uncounted, `closed` answers 503."
+    )
+    rate_limit_timeout_ms: PositiveInt = Field(
+        250, le=60_000, description="When the storage counts as failing; it is then left alone for a second."
+    )
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
+        (), description="Origins whose pages may call, `https://example.org` say, separated by commas; `*` is any."
+    )
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        (), description="Addresses or networks of proxies, separated by commas, whose X-Forwarded-For is believed."
+    )
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @property
+    def keyed(self) -> bool:
+        """Callers need a key."""
+        return self.api_keys is not None or self.api_keys_file is not None
 
     def checkpoint_folders(self) -> list[Path]:
         """Where each of `models` lies: a name without a slash is a shipped checkpoint's."""

@@ -20,6 +20,7 @@ def serve(
     import uvicorn
     from pydantic import ValidationError
 
+    from app.access import check_access
     from app.settings import Settings
     from models.config import explain
     from models.errors import InputError
@@ -35,6 +36,7 @@ def serve(
         from app.engine import Engine
 
         Engine.load(settings.checkpoint_folders(), settings.default_model)
+    check_access(settings)
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -45,4 +47,5 @@ def serve(
         server_header=False,
         http="app.protocol:BoundedProtocol",
         ws="none",
+        proxy_headers=False,  # REPARAM_TRUSTED_PROXIES says which are believed
     )

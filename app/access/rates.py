@@ -1,0 +1,227 @@
+"""Rate limits: how often a caller may call."""
+
+import asyncio
+import logging
+import time
+from math import ceil
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from limits import RateLimitItem, parse_many
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import Storage as CountStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.access.addresses import client
+from app.access.paths import HEALTH
+from app.errors import RateLimitedError, UncountedError
+from app.settings import Settings
+from models.errors import InputError
+
+MEMORY, REDIS = "memory", ("redis", "rediss")
+CONNECTIONS = 16  # to Redis, of a worker
+RETRY_S = 1  # how long a storage that failed is left alone
+SWEEP_S = 10  # how often what has expired is dropped from memory
+
+logger = logging.getLogger(__name__)
+
+
+class RateLimiter:
+    """Counts requests in sliding windows, and tells where a caller stands (draft-ietf-httpapi-ratelimit-headers-11).
+
+    A sliding window is two counters a caller, whatever the limit; a moving window, which is exact, remembers every
+    request, and a fixed one lets twice the limit pass around its edge.
+    """
+
+    def __init__(
+        self,
+        limits: list[RateLimitItem],
+        storage: CountStorage,
+        on_failure: Literal["open", "closed"],
+        timeout_s: float,
+    ) -> None:
+        self.limits = sorted(limits, key=RateLimitItem.get_expiry)
+        self.window = SlidingWindowCounterRateLimiter(storage)
+        self.on_failure = on_failure
+        self.timeout_s = timeout_s
+        self.policy = ", ".join(f'"{_name(limit)}";q={limit.amount};w={limit.get_expiry()}' for limit in self.limits)
+        self._retry_at: float | None = None  # of a storage that failed
+
+    @classmethod
+    def load(cls, limits: str, settings: Settings) -> Self:
+        """The limiter with these limits, otherwise as the settings say.
+
+        Raises:
+            InputError: the limit or the storage is not one, or the storage's package is not installed.
+        """
+        return cls(
+            _parsed(limits),
+            _storage(settings),
+            settings.rate_limit_on_failure,
+            settings.rate_limit_timeout_ms / 1000,
+        )
+
+    async def count(self, caller: str) -> dict[str, str]:
+        """Count a request of this caller.
+
+        Returns: the header fields of its answer.
+        Raises:
+            RateLimitedError: it is one too many.
+            UncountedError: the storage fails, and requests are refused then.
+        """
+        if self._retry_at is not None:
+            if time.monotonic() < self._retry_at:
+                return self._uncounted()
+            self._retry_at = time.monotonic() + RETRY_S  # the others go on until this one knows
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                fields = await self._count(caller)
+        except (StorageError, OSError) as error:
+            if self._retry_at is None:
+                then = "let pass uncounted" if self.on_failure == "open" else "refused"
+                why = f"{type(error).__name__} {error}".strip()
+                logger.warning(
+                    "rate limits: the storage does not answer (%s); requests are %s until it does", why, then
+                )
+            self._retry_at = time.monotonic() + RETRY_S
+            return self._uncounted()
+        if self._retry_at is not None:
+            self._retry_at = None
+            logger.warning("rate limits: the storage answers again; requests are counted")
+        return fields
+
+    async def close(self) -> None:
+        """Close the storage's connections."""
+        if isinstance(self.window.storage, RedisStorage):
+            await self.window.storage.bridge.storage.aclose(close_connection_pool=True)  # type: ignore[attr-defined]
+
+    async def _count(self, caller: str) -> dict[str, str]:
+        """Asks the limits in turn, the shortest window first; a request that one refuses is not counted by the next."""
+        standings = []
+        for limit in self.limits:
+            passes = await self.window.hit(limit, caller)
+            reset, remaining = await self.window.get_window_stats(limit, caller)
+            seconds = max(1, ceil(reset - time.time()))
+            standings.append(f'"{_name(limit)}";r={remaining if passes else 0};t={seconds}')
+            fields = {"RateLimit-Policy": self.policy, "RateLimit": ", ".join(standings)}
+            if not passes:
+                raise RateLimitedError(
+                    f"expected at most {limit.amount} requests in {limit.get_expiry()} s; wait {seconds} s",
+                    fields | {"Retry-After": str(seconds)},
+                )
+        return fields
+
+    def _uncounted(self) -> dict[str, str]:
+        if self.on_failure == "open":
+            return {}
+        raise UncountedError("expected to count the request, found no storage to count in; try again later")
+
+
+def _name(limit: RateLimitItem) -> str:
+    return f"{limit.get_expiry()}s"
+
+
+def _parsed(text: str) -> list[RateLimitItem]:
+    try:
+        limits = parse_many(text)
+    except ValueError:
+        limits = []
+    if not limits or any(limit.amount < 1 or limit.get_expiry() < 1 for limit in limits):
+        raise InputError(
+            f"REPARAM_RATE_LIMIT: expected limits such as 100/second or 10/second;1000/hour, found {text!r}"
+        )
+    return limits
+
+
+class SweptMemory(MemoryStorage):
+    """The memory storage of `limits`, which goes through everything at every count to drop what has expired: at 20,000
+    callers 3 ms a request. This one does so every `SWEEP_S`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sweep_at = 0.0
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        now = time.time()
+        if now >= self._sweep_at:
+            for expired in [name for name, end in self.expirations.items() if end <= now]:
+                await self.clear(expired)
+            self._sweep_at = now + SWEEP_S
+        self.expirations.setdefault(key, now + expiry)
+        self.storage[key] += amount
+        return self.storage[key]
+
+
+def _storage(settings: Settings) -> CountStorage:
+    secret = settings.rate_limit_storage
+    url = secret.get_secret_value() if secret is not None else "memory://"
+    try:
+        scheme, _ = urlsplit(url).scheme, urlsplit(url).port
+    except ValueError as error:
+        raise InputError(f"REPARAM_RATE_LIMIT_STORAGE: {error}") from None
+    if scheme == MEMORY:
+        return SweptMemory()
+    if scheme not in REDIS:  # the rest may hold a password
+        raise InputError(
+            f"REPARAM_RATE_LIMIT_STORAGE: expected memory:// or redis(s)://HOST:PORT/DB, found {scheme or url}"
+        )
+    try:
+        from redis.asyncio import BlockingConnectionPool
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+    except ImportError:
+        raise InputError(
+            f"REPARAM_RATE_LIMIT_STORAGE={scheme}://...: expected the redis package, which is not installed: "
+            "pip install -c constraints.txt -e '.[redis]'"
+        ) from None
+    timeout_s = settings.rate_limit_timeout_ms / 1000
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise InputError(f"REPARAM_RATE_LIMIT_STORAGE={scheme}://...: {error}") from None
+    return RedisStorage(
+        url,
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix="reparam",
+        connection_pool=pool,  # type: ignore[arg-type]
+    )
+
+
+class RateLimit:
+    """Counts each request but the probes', by its key or else its address, and refuses those over a limit."""
+
+    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
+        self.app = app
+        self.limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                await self.limiter.close()
+            return
+        if scope["path"] in HEALTH:
+            await self.app(scope, receive, send)
+            return
+        key_id = scope.get("state", {}).get("key_id")
+        fields = await self.limiter.count(f"key:{key_id}" if key_id else f"address:{client(scope)}")
+        added = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *added]
+            await send(message)
+
+        await self.app(scope, receive, send_counted)

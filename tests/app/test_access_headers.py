@@ -1,0 +1,136 @@
+"""What browsers are told: security headers on every answer, policies under which the pages work, and CORS."""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import sha256
+
+import pytest
+from pydantic import SecretStr, ValidationError
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from tests.app.problems import assert_problem
+
+KEY = "the-key-of-a-caller"
+PAGE = "https://example.org"
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+@pytest.fixture(scope="module")
+def open_to_pages() -> Iterator[TestClient]:
+    settings = Settings(models="mnist-mlp", cors_origins=f"{PAGE},http://localhost:3000", api_keys=SecretStr(KEY))
+    app = create_app(settings)
+    app.add_api_route("/broken", _broken)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def _broken() -> None:
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("GET", "/v1/sample", 200),
+        ("HEAD", "/v1/models", 200),
+        ("GET", "/", 307),
+        ("GET", "/nothing", 404),
+        ("DELETE", "/v1/models", 405),
+        ("POST", "/v1/encode", 415),
+        ("GET", "/v1/sample?count=x", 422),
+        ("GET", "/static-offline-docs/swagger-ui.css", 200),
+    ],
+)
+def test_every_answer_has_the_headers(client: TestClient, method: str, path: str, status: int) -> None:
+    answer = client.request(method, path, follow_redirects=False)
+    assert answer.status_code == status
+    assert answer.headers.items() >= ALWAYS.items()
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert "x-request-id" in answer.headers
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc", "/docs/oauth2-redirect"])
+def test_a_page_may_run_its_own_scripts_and_no_others(client: TestClient, page: str) -> None:
+    answer = client.get(page)
+    assert answer.headers.items() >= ALWAYS.items()
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    assert "unsafe-inline" not in policy["script-src"] and "unsafe-eval" not in str(policy)
+    inline = [script for script in re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL) if script]
+    assert len(inline) == {"/docs": 1, "/redoc": 0, "/docs/oauth2-redirect": 1}[page]
+    for script in inline:
+        assert f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in policy["script-src"]
+    assert policy["frame-ancestors"] == "'none'"
+    assert not re.findall(r"\son\w+=", answer.text)  # handlers in attributes would be refused
+    assert client.head(page).headers["content-security-policy"] == answer.headers["content-security-policy"]
+
+
+def test_an_unchanged_file_keeps_the_policy_it_came_with(client: TestClient) -> None:
+    path = "/static-offline-docs/swagger-ui.css"
+    again = client.get(path, headers={"if-none-match": client.get(path).headers["etag"]})
+    assert again.status_code == 304
+    assert again.headers.items() >= ALWAYS.items() and "content-security-policy" not in again.headers
+
+
+def test_a_preflight_needs_no_key(open_to_pages: TestClient) -> None:
+    asked = {"origin": PAGE, "access-control-request-method": "POST"}
+    asked["access-control-request-headers"] = "authorization,content-type,x-api-key"
+    answer = open_to_pages.options("/v1/encode", headers=asked)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    assert "X-API-Key" in answer.headers["access-control-allow-headers"]
+    assert "x-request-id" in answer.headers and answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("origin", "method", "words"), [("https://evil.example", "POST", "origin"), (PAGE, "DELETE", "method")]
+)
+def test_a_preflight_that_is_refused_is_a_problem(
+    open_to_pages: TestClient, origin: str, method: str, words: str
+) -> None:
+    answer = open_to_pages.options("/v1/encode", headers={"origin": origin, "access-control-request-method": method})
+    assert words in assert_problem(answer, 400, "cors")["detail"]
+    assert answer.headers.get("access-control-allow-origin") != "https://evil.example"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/sample", 200), ("/v1/nothing", 404), ("/broken", 500)])
+def test_a_page_of_a_configured_origin_may_read_answers(open_to_pages: TestClient, path: str, status: int) -> None:
+    answer = open_to_pages.get(path, headers={"origin": PAGE, "x-api-key": KEY})
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    exposed = answer.headers["access-control-expose-headers"].split(", ")
+    assert {"X-Request-ID", "X-Seed", "Server-Timing", "Retry-After", "RateLimit", "RateLimit-Policy"} <= set(exposed)
+    assert "Origin" in answer.headers["vary"]
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+def test_a_refusal_can_be_read_by_the_page_too(open_to_pages: TestClient) -> None:
+    answer = open_to_pages.get("/v1/sample", headers={"origin": PAGE})
+    assert_problem(answer, 401, "unauthorized")
+    assert answer.headers["access-control-allow-origin"] == PAGE
+
+
+def test_another_origin_may_not_read(open_to_pages: TestClient) -> None:
+    answer = open_to_pages.get("/v1/sample", headers={"origin": "https://evil.example", "x-api-key": KEY})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["example.org", "https://example.org/", "https://example.org/app", "ftp://a", "null"]
+)
+def test_what_is_not_an_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(cors_origins=origin)
