@@ -10,7 +10,7 @@ def table() -> str:
     """Every setting: its variable, its default and what it is, in Markdown."""
     rows = ["| variable | default | what |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        shown = "" if field.default is None or field.default_factory else f"`{field.default}`"
+        shown = "" if field.default in (None, ()) or field.default_factory else f"`{field.default}`"
         rows.append(f"| `REPARAM_{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
 

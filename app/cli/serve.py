@@ -32,11 +32,11 @@ def serve(
         settings = Settings()
     except ValidationError as error:
         raise InputError(f"settings (environment variables REPARAM_...): {explain(error)}") from error
+    check_access(settings)
     if settings.workers > 1:  # a bad checkpoint must stop the start, not every worker again and again
         from app.engine import Engine
 
         Engine.load(settings.checkpoint_folders(), settings.default_model)
-    check_access(settings)
     uvicorn.run(
         "app.main:create_app",
         factory=True,

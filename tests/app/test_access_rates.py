@@ -79,10 +79,10 @@ def test_a_window_ends() -> None:
 
 
 def test_several_limits_hold_together() -> None:
-    with limited("1000/hour; 2/minute") as client:
+    with limited("1000/day; 2/hour") as client:
         answer = client.get("/v1/models")
-        assert answer.headers["ratelimit-policy"] == '"60s";q=2;w=60, "3600s";q=1000;w=3600'
-        assert re.fullmatch(r'"60s";r=1;t=\d+, "3600s";r=999;t=\d+', answer.headers["ratelimit"])
+        assert answer.headers["ratelimit-policy"] == '"3600s";q=2;w=3600, "86400s";q=1000;w=86400'
+        assert re.fullmatch(r'"3600s";r=1;t=\d+, "86400s";r=999;t=\d+', answer.headers["ratelimit"])
         assert _statuses(client, 3)[1:] == [429, 429]
 
 
@@ -170,8 +170,8 @@ def test_calls_pass_while_redis_hangs_and_are_counted_when_it_is_back(
         assert _statuses(client, 2) == [200, 200]
         redis.hang()
         start = time.monotonic()
-        assert _statuses(client, 20) == [200] * 20
-        assert time.monotonic() - start < 2  # one of them waited for the 250 ms
+        assert _statuses(client, 60) == [200] * 60
+        assert time.monotonic() - start < 10  # one of them waited for the 250 ms
         assert "ratelimit" not in client.get("/v1/models").headers
         redis.go_on()
         _wait(lambda: "ratelimit" in client.get("/v1/models").headers)

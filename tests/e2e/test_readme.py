@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,22 @@ NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 TOLERANCE = 2e-3
 
 
-def _sessions(readme: str) -> list[tuple[str, str]]:
-    """The commands of the README's `console` blocks, with the output shown under each."""
+def _sessions(readme: str) -> list[list[tuple[str, str]]]:
+    """The commands of each of the README's `console` blocks, with the output shown under each."""
     sessions = []
     for block in re.findall(r"```console\n(.*?)```", readme, re.DOTALL):
+        session = []
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.replace("\\\n", "").split("\n", 1)
-            sessions.append((lines[0], lines[1].strip() if len(lines) > 1 else ""))
+            session.append((lines[0], lines[1].strip() if len(lines) > 1 else ""))
+        sessions.append(session)
     return sessions
+
+
+def _settings(session: list[tuple[str, str]]) -> dict[str, str]:
+    """What the session starts its service with: `NAME=value ... make serve`."""
+    first, _ = session[0]
+    return dict(word.split("=", 1) for word in shlex.split(first)[:-2]) if first.endswith(" make serve") else {}
 
 
 def _agree(shown: str, happened: str) -> bool:
@@ -46,15 +55,18 @@ def test_the_comparison_can_fail() -> None:
 
 def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
     sessions = _sessions((ROOT / "README.md").read_text())
-    assert sum("curl" in command for command, _ in sessions) >= 3
+    assert sum("curl" in command for session in sessions for command, _ in session) >= 3
     _checkout(tmp_path)
-    with running() as (url, _):
-        for command, shown in sessions:
-            if command.startswith("make "):
-                continue  # the fresh clone's test and this run itself are those
-            here = command.replace("http://127.0.0.1:8000", url)
-            happened = _run(here, tmp_path)
-            assert _agree(shown, happened), f"{command}\nshown:\n{shown}\nhappened:\n{happened}"
+    with ExitStack() as stack:
+        plain, _ = stack.enter_context(running())
+        for session in sessions:
+            settings = _settings(session)
+            url = stack.enter_context(running(**settings))[0] if settings else plain
+            for command, shown in session:
+                if command.endswith(("make serve", "make test")):
+                    continue  # the fresh clone's test and this run itself are those
+                happened = _run(command.replace("http://127.0.0.1:8000", url), tmp_path)
+                assert _agree(shown, happened), f"{command}\nshown:\n{shown}\nhappened:\n{happened}"
 
 
 def test_the_training_commands_make_a_checkpoint(tmp_path: Path, mnist: Path) -> None:

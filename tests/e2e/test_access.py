@@ -1,0 +1,45 @@
+"""Keys and limits as an operator sets them, on a real server."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.server import REPARAM, running
+
+pytestmark = pytest.mark.e2e
+
+KEY = "the-key-of-a-caller"
+
+
+def test_workers_ask_for_the_keys_of_a_file_and_believe_no_forwarded_address(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"# callers\n{KEY}\n")
+    settings = {"REPARAM_API_KEYS_FILE": str(tmp_path / "keys"), "REPARAM_RATE_LIMIT": "3/hour"}
+    with running("--workers", "2", **settings) as (url, _):
+        for _ in range(4):
+            assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/v1/models", headers={"x-api-key": KEY}).status_code == 200
+        # Two workers count for themselves: the seventh is one too many for whichever gets it.
+        forwarded = [{"x-forwarded-for": f"192.0.2.{i}"} for i in range(7)]
+        statuses = [httpx.get(f"{url}/v1/models", headers=headers).status_code for headers in forwarded]
+        assert statuses[:3] == [401] * 3 and statuses[6] == 429
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("REPARAM_API_KEYS_FILE", "/nowhere/keys", "/nowhere/keys: expected a file with a key a line"),
+        ("REPARAM_API_KEYS", "guess-me", "16 characters or more"),
+        ("REPARAM_RATE_LIMIT", "often", "100/second"),
+        ("REPARAM_TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.1/8"),
+        ("REPARAM_CORS_ORIGINS", "example.org/", "example.org/"),
+    ],
+)
+def test_a_bad_setting_stops_the_start_in_one_line_without_the_key(name: str, value: str, words: str) -> None:
+    environment = os.environ | {name: value, "REPARAM_WORKERS": "2"}
+    end = subprocess.run([REPARAM, "serve"], env=environment, capture_output=True, text=True, timeout=60)
+    assert end.returncode == 1
+    assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1 and words in end.stderr
+    assert "guess-me" not in end.stderr
