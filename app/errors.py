@@ -101,7 +101,6 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
     MalformedError: Kind(422, "malformed-request", "The request is malformed"),
     InputError: Kind(422, "invalid-input", "The input is not what the model takes"),
     RateLimitedError: Kind(429, "rate-limited", "Too many requests"),
-    RateLimitedError: Kind(429, "rate-limited", "Too many requests"),
     UncountedError: Kind(503, "rate-limits-unavailable", "Requests cannot be counted"),
     OverloadedError: Kind(503, "overloaded", "The service has too much to do"),
     CheckpointError: Kind(503, "model-unavailable", "The model cannot be loaded"),
