@@ -1,6 +1,7 @@
 """Keys and limits as an operator sets them, on a real server."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,10 @@ def test_workers_ask_for_the_keys_of_a_file_and_believe_no_forwarded_address(tmp
     (tmp_path / "keys").write_text(f"# callers\n{KEY}\n")
     settings = {"REPARAM_API_KEYS_FILE": str(tmp_path / "keys"), "REPARAM_RATE_LIMIT": "3/hour"}
     with running("--workers", "2", **settings) as (url, _):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as connection:
+            connection.sendall(b"nonsense\r\n\r\n")
+            head = connection.recv(65536)
+        assert head.startswith(b"HTTP/1.1 400") and b"x-content-type-options: nosniff\r\n" in head
         for _ in range(4):
             assert httpx.get(f"{url}/readyz").status_code == 200
         assert httpx.get(f"{url}/v1/models", headers={"x-api-key": KEY}).status_code == 200
