@@ -9,7 +9,7 @@ PORT ?= 8000
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 2 -c constraints.txt
 
-.PHONY: serve test check format bench lock clean
+.PHONY: serve test check format bench bench-serving lock clean
 
 serve: $(VENV)/.serve
 	exec $(BIN)/reparam serve --host $(HOST) --port $(PORT)
@@ -30,6 +30,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Takes three quarters of an hour, most of it the soak; ARGS='--soak-minutes 2' takes less.
+bench-serving: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 # Pins every package, the transitive ones too, at what a fresh environment resolves to today.
 lock:

@@ -1,1 +1,1 @@
-"""Measurements; each prints what it measured. Run on an idle machine: `make bench`."""
+"""Measurements; each prints what it measured. Run on an idle machine: `make bench`, `make bench-serving`."""

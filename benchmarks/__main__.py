@@ -1,4 +1,4 @@
-"""Runs every benchmark, one after the other."""
+"""Runs the benchmarks one after the other, but for `benchmarks.serving`, which takes long and needs wrk."""
 
 from benchmarks import encoding, quality, startup, training
 

@@ -18,7 +18,7 @@ COUNT = 300  # digits of each kind of page
 async def main() -> None:
     mnist = ROOT / "tests" / "data" / "mnist"
     digits = load_mnist(mnist, "test").images
-    x = digits.astype(np.float32) / 255
+    x = digits.astype(np.float32) / np.float32(255)
     model = Engine.load([ROOT / "models" / "zoo" / "mnist-mlp"]).model()
     means = (await model.encode(x)).mean
 
