@@ -37,7 +37,7 @@ class Result:
 
 def table(results: Iterable[Result]) -> str:
     """In Markdown, a line each."""
-    lines = ["| what | ours | other | ratio | lowest to highest | target | met |", "| --- | " + "---: | " * 5 + "--- |"]
+    lines = ["| what | ours | other | ratio | lowest to highest | target | met |", "| --- |" + " ---: |" * 5 + " --- |"]
     for result in results:
         ours, other = (f"{_short(median(values))} {result.unit}".strip() for values in (result.ours, result.other))
         low, high = min(result.ratios), max(result.ratios)
