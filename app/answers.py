@@ -3,56 +3,27 @@
 import base64
 from typing import Annotated, Any
 
+import numpy as np
 import orjson
 from fastapi import Depends, Query, Request, Response
 
+from app.accept import choose
 from app.engine import Array, Model
-from app.errors import LimitError, NotAcceptableError
+from app.errors import LimitError
 from app.images import contact_sheet, png, sheet_size
 from app.state import SettingsDep
+from app.tensors import NPY, SAFETENSORS, write_npy, write_safetensors
+from app.threads import off_loop_if
 
 JSON, PNG = "application/json", "image/png"
 MAX_COLUMNS = 1024
 
+# What is no larger is written on the event loop, in some hundred microseconds.
+_INLINE_NUMBERS = 10_000
+_INLINE_PIXELS = 4 * 28 * 28
 
-def choose(request: Request, offered: tuple[str, ...]) -> str:
-    """The media type of the answer: of those offered, the one that the Accept header likes best.
-
-    Among equals the first offered wins; a request without the header takes that one too.
-    Raises: NotAcceptableError: if the header rules all of them out.
-    Source: RFC 9110, section 12.5.1.
-    """
-    header = ",".join(request.headers.getlist("accept"))
-    if not header.strip():
-        return offered[0]
-    ranges = [_media_range(part) for part in header.split(",") if part.strip()]
-    best = max(offered, key=lambda media: _quality(media, ranges))  # the first of those that share the maximum
-    if _quality(best, ranges) == 0:
-        raise NotAcceptableError(f"Accept: expected one of {', '.join(offered)}, found {header}")
-    return best
-
-
-def _media_range(part: str) -> tuple[str, float]:
-    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    quality = next((p.removeprefix("q=") for p in parameters if p.startswith("q=")), "1")
-    try:
-        return media, min(1.0, max(0.0, float(quality)))
-    except ValueError:
-        return media, 0.0
-
-
-def _quality(media: str, ranges: list[tuple[str, float]]) -> float:
-    """What the most specific range that matches says of a media type; 0 if none does."""
-    for pattern in (media, media.partition("/")[0] + "/*", "*/*"):
-        for accepted, quality in ranges:
-            if accepted == pattern:
-                return quality
-    return 0.0
-
-
-def accept_json(request: Request) -> None:
-    """Of a call that answers with JSON alone. Raises: NotAcceptableError."""
-    choose(request, (JSON,))
+Column = Array | None  # of an answer; None: the model has no such numbers
+Others = dict[str, Any]  # what stands beside an answer's images: arrays, and single numbers
 
 
 def json_answer(document: dict[str, Any]) -> Response:
@@ -60,26 +31,50 @@ def json_answer(document: dict[str, Any]) -> Response:
     return Response(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
 
 
+class NumberForm:
+    """How a call's numbers are answered."""
+
+    offered: tuple[str, ...] = JSON, SAFETENSORS
+
+    def __init__(self, media: str) -> None:
+        self.media = media
+
+    async def answer(self, model: str, **columns: Column) -> Response:
+        """Columns of numbers, a row an image; those that the model does not have are null, or no tensors."""
+        return await _numbers(self.media, model, columns)
+
+
+async def _numbers(media: str, model: str, columns: dict[str, Column]) -> Response:
+    size = sum(column.size for column in columns.values() if column is not None)
+    return await off_loop_if(size > _INLINE_NUMBERS, _write_numbers, media, model, columns)
+
+
+def _write_numbers(media: str, model: str, columns: dict[str, Column]) -> Response:
+    if media == SAFETENSORS:
+        tensors = {name: column for name, column in columns.items() if column is not None}
+        return _negotiated(write_safetensors(tensors, {"model": model}), media)
+    return _negotiated(_json({"model": model} | columns), media)
+
+
+def _negotiated(content: bytes, media: str) -> Response:
+    return Response(content, media_type=media, headers={"Vary": "Accept"})
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 Scale = Annotated[int, Query(ge=1, le=16, description="How many pixels wide a pixel of the PNG is.")]
 
 
 class ImageForm:
-    """How a call's images are answered, from its Accept header and its parameters; made before the work is done."""
+    """How a call's images are answered."""
 
-    offered = PNG, JSON
+    offered: tuple[str, ...] = PNG, JSON, NPY, SAFETENSORS
 
-    def __init__(
-        self,
-        request: Request,
-        settings: SettingsDep,
-        columns: Annotated[
-            int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, about square.")
-        ] = None,
-        scale: Scale = 1,
-    ) -> None:
-        self.media = choose(request, self.offered)
-        self.columns, self.scale = columns, scale
-        self._limit = settings.max_sheet_pixels
+    def __init__(self, media: str, columns: int | None, scale: int, max_sheet_pixels: int) -> None:
+        self.media, self.columns, self.scale = media, columns, scale
+        self._limit = max_sheet_pixels
 
     def check(self, count: int, model: Model) -> None:
         """Raises: LimitError: if the contact sheet of `count` images would be too large."""
@@ -87,45 +82,82 @@ class ImageForm:
         if self.media == PNG and height * width > self._limit:
             raise LimitError("pixels of the PNG", "max_sheet_pixels", self._limit, height * width)
 
-    def answer(self, model: str, images: Array, **others: Any) -> Response:
-        """One image as itself, several as a contact sheet; or JSON, with `others` beside them."""
+    async def answer(self, model: str, images: Array, **others: Any) -> Response:
+        """Images (N, H, W): as a PNG, one as itself and several as a contact sheet; as JSON or tensors, with `others`
+        beside them; or alone as a .npy file.
+        """
+        pixels = images.size * (self.scale**2 if self.media == PNG else 1)
+        return await off_loop_if(pixels > _INLINE_PIXELS, self._write, model, images, others)
+
+    def _write(self, model: str, images: Array, others: Others) -> Response:
+        return _negotiated(self._content(model, images, others), self.media)
+
+    def _content(self, model: str, images: Array, others: Others) -> bytes:
         if self.media == PNG:
-            return Response(contact_sheet(images, self.columns, self.scale), media_type=PNG)
+            return contact_sheet(images, self.columns, self.scale)
+        if self.media == NPY:
+            return write_npy(images)
+        if self.media == SAFETENSORS:
+            tensors = {name: value for name, value in others.items() if isinstance(value, np.ndarray)}
+            metadata = {name: str(value) for name, value in others.items() if name not in tensors}
+            return write_safetensors({"images": images} | tensors, {"model": model} | metadata)
         encoded = [base64.b64encode(png(image)).decode() for image in images]
-        return json_answer({"model": model, "images": encoded} | others)
-
-
-class StripForm(ImageForm):
-    """Likewise, but for the columns: without a number of them the images stand in one row."""
-
-    def __init__(
-        self,
-        request: Request,
-        settings: SettingsDep,
-        columns: Annotated[
-            int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, one row.")
-        ] = None,
-        scale: Scale = 1,
-    ) -> None:
-        super().__init__(request, settings, columns or MAX_COLUMNS, scale)
+        return _json({"model": model, "images": encoded} | others)
 
 
 class MapForm(ImageForm):
     """How a map is answered: as numbers, or as a square picture of `size` images a side."""
 
-    offered = JSON, PNG
+    offered = JSON, PNG, SAFETENSORS
 
-    def __init__(
-        self,
-        request: Request,
-        settings: SettingsDep,
-        size: Annotated[int, Query(ge=1, le=MAX_COLUMNS, description="How many images a side the PNG has.")] = 20,
-        scale: Scale = 1,
-    ) -> None:
-        super().__init__(request, settings, size, scale)
+    def __init__(self, media: str, size: int, scale: int, max_sheet_pixels: int) -> None:
+        super().__init__(media, size, scale, max_sheet_pixels)
         self.size = size
 
+    async def numbers(self, model: str, **columns: Any) -> Response:
+        """As `NumberForm.answer`."""
+        return await _numbers(self.media, model, columns)
 
-ImageFormDep = Annotated[ImageForm, Depends()]
-StripFormDep = Annotated[StripForm, Depends()]
-MapFormDep = Annotated[MapForm, Depends()]
+
+# Made from the Accept header and the address before the body is read. Asynchronous: FastAPI runs others in threads.
+
+
+async def _number_form(request: Request) -> NumberForm:
+    return NumberForm(choose(request, NumberForm.offered))
+
+
+async def _image_form(
+    request: Request,
+    settings: SettingsDep,
+    columns: Annotated[
+        int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, about square.")
+    ] = None,
+    scale: Scale = 1,
+) -> ImageForm:
+    return ImageForm(choose(request, ImageForm.offered), columns, scale, settings.max_sheet_pixels)
+
+
+async def _strip_form(
+    request: Request,
+    settings: SettingsDep,
+    columns: Annotated[
+        int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, one row.")
+    ] = None,
+    scale: Scale = 1,
+) -> ImageForm:
+    return ImageForm(choose(request, ImageForm.offered), columns or MAX_COLUMNS, scale, settings.max_sheet_pixels)
+
+
+async def _map_form(
+    request: Request,
+    settings: SettingsDep,
+    size: Annotated[int, Query(ge=1, le=MAX_COLUMNS, description="How many images a side the PNG has.")] = 20,
+    scale: Scale = 1,
+) -> MapForm:
+    return MapForm(choose(request, MapForm.offered), size, scale, settings.max_sheet_pixels)
+
+
+NumberFormDep = Annotated[NumberForm, Depends(_number_form)]
+ImageFormDep = Annotated[ImageForm, Depends(_image_form)]
+StripFormDep = Annotated[ImageForm, Depends(_strip_form)]
+MapFormDep = Annotated[MapForm, Depends(_map_form)]

@@ -2,28 +2,40 @@
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import orjson
-from anyio import to_thread
 from fastapi import Depends, Query, Request
-from fastapi.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.engine import Array, Model
-from app.errors import BodyTooLargeError, LimitError, MalformedError, MediaTypeError
-from app.images import Fit, ImageError, Polarity, fit_image, read_image
+from app.errors import LimitError, MalformedError, MediaTypeError
+from app.forms import form_files
+from app.images import Fit, ImageError, ImageTooLargeError, Picture, Polarity, fit_image, read_image
 from app.numbers import rows_of_numbers
 from app.settings import Settings
 from app.state import ModelDep, SettingsDep
+from app.streams import Body, read_body
+from app.tensors import NPY, SAFETENSORS, Values, as_images, as_latents, read_npy, read_safetensors
+from app.threads import off_loop_if
 from models.errors import InputError, ShapeError
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
-MAX_FIELDS = 8
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
+TENSOR_TYPES = (NPY, SAFETENSORS)
+IMAGES_IN = (JSON, MULTIPART, *IMAGE_TYPES, *TENSOR_TYPES)
+LATENTS_IN = (JSON, *TENSOR_TYPES)
+ENDS_IN = (JSON, MULTIPART, *TENSOR_TYPES)
+
+# What is no larger is read on the event loop: JSON of a dozen images takes a millisecond.
+_INLINE_BYTES = 64 * 2**10
+_INLINE_FILE_BYTES = 4 * 2**10
+_MAX_MEMBERS = 64  # of the objects of large JSON together, of which a call needs one or three
+_FREE_LISTS = 100_000  # fewer than these take too little time to be worth a refusal
+
+Files = list[bytes]
 
 
 def media_type(request: Request) -> str:
@@ -31,65 +43,64 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_json(request: Request, settings: SettingsDep) -> bytes:
-    """The body of a call that takes JSON alone. Raises: MediaTypeError; BodyTooLargeError."""
-    if media_type(request) != JSON:
-        raise _unsupported(request, JSON)
-    return await _read(request, settings)
+async def read_json(request: Request, settings: SettingsDep) -> Body:
+    """The body of a call that takes JSON alone. Raises: MediaTypeError; as `read_body`."""
+    _check_type(request, (JSON,))
+    return await read_body(request, settings, "max_json_bytes")
 
 
-JsonDep = Annotated[bytes, Depends(read_json)]
+JsonDep = Annotated[Body, Depends(read_json)]
 
 
-class Fitting:
+class Fitting(NamedTuple):
     """How a picture becomes the model's input."""
 
-    def __init__(
-        self,
-        fit: Annotated[
-            Fit | None,
-            Query(
-                description="How a picture becomes the model's input: `digit` crops to the ink, scales it and centres "
-                "it by mass, as MNIST was made; `stretch` resizes the whole. Left out, a grey picture that has the "
-                "model's size is used as it is, and any other is fitted as a `digit`."
-            ),
-        ] = None,
-        polarity: Annotated[
-            Polarity, Query(description="What the strokes are; `auto` looks, and the model sees light on dark.")
-        ] = "auto",
-    ) -> None:
-        self.fit, self.polarity = fit, polarity
+    fit: Fit | None
+    polarity: Polarity
 
 
-FittingDep = Annotated[Fitting, Depends()]
+async def read_fitting(
+    fit: Annotated[
+        Fit | None,
+        Query(
+            description="How a picture becomes the model's input: `digit` crops to the ink, scales it and centres "
+            "it by mass, as MNIST was made; `stretch` resizes the whole. Left out, a grey picture that has the "
+            "model's size is used as it is, and any other is fitted as a `digit`."
+        ),
+    ] = None,
+    polarity: Annotated[
+        Polarity, Query(description="What the strokes are; `auto` looks, and the model sees light on dark.")
+    ] = "auto",
+) -> Fitting:
+    """What the address says of it. Asynchronous, as every dependency is: FastAPI runs others in threads."""
+    return Fitting(fit, polarity)
+
+
+FittingDep = Annotated[Fitting, Depends(read_fitting)]
 
 
 async def read_images(request: Request, settings: SettingsDep, model: ModelDep, fitting: FittingDep) -> Array:
     """The images of a request, ready for the model: (N, H, W) float32 in [0, 1].
 
-    Raises: MediaTypeError; BodyTooLargeError; MalformedError; LimitError; ImageError; ShapeError.
+    Raises: MediaTypeError; MalformedError; LimitError; ImageError; ShapeError; InputError; as `read_body`.
     """
-    kind = media_type(request)
-    if kind in IMAGE_TYPES:
-        return await _fit(request, [await _read(request, settings)], model, fitting)
-    if kind == MULTIPART:
-        return await _fit(request, await _read_form(request, settings), model, fitting)
-    if kind == JSON:
-        name, values = load_member(await _read(request, settings), "images", "pixels")
-        return await _listed_images(request, model, fitting, name, values)
-    raise _unsupported(request, MULTIPART, *IMAGE_TYPES, JSON)
+    _check_type(request, IMAGES_IN)
+    taken = await _take(request, settings, model, ("images", "pixels"))
+    return taken if isinstance(taken, np.ndarray) else await _fit(request, taken, model, fitting)
 
 
 ImagesDep = Annotated[Array, Depends(read_images)]
 
 
-async def read_latents(settings: SettingsDep, model: ModelDep, body: JsonDep) -> Array:
+async def read_latents(request: Request, settings: SettingsDep, model: ModelDep) -> Array:
     """The latent vectors of a request: (N, Z) float32, finite.
 
-    Raises: as `read_json`; MalformedError; LimitError; ShapeError; InputError.
+    Raises: MediaTypeError; MalformedError; LimitError; ShapeError; InputError; as `read_body`.
     """
-    _, latents = load_member(body, "latents")
-    return await _listed_latents(settings, model, latents)
+    _check_type(request, LATENTS_IN)
+    taken = await _take(request, settings, model, ("latents",))
+    assert isinstance(taken, np.ndarray)  # noqa: S101  for the type checker: files have another name
+    return taken
 
 
 LatentsDep = Annotated[Array, Depends(read_latents)]
@@ -100,94 +111,26 @@ async def read_ends(request: Request, settings: SettingsDep, model: ModelDep, fi
 
     Raises: as `read_images` and `read_latents`; MalformedError: if they are not two.
     """
-    kind = media_type(request)
-    if kind == MULTIPART:
-        files = await _read_form(request, settings)
-        _check_two("images", files)
-        return await _fit(request, files, model, fitting)
-    if kind == JSON:
-        name, values = load_member(await _read(request, settings), "images", "pixels", "latents")
-        _check_two(name, values)
-        if name == "latents":
-            return await _listed_latents(settings, model, values)
-        return await _listed_images(request, model, fitting, name, values)
-    raise _unsupported(request, MULTIPART, JSON)
+    _check_type(request, ENDS_IN)
+    taken = await _take(request, settings, model, ("images", "pixels", "latents"), ends=True)
+    return taken if isinstance(taken, np.ndarray) else await _fit(request, taken, model, fitting)
 
 
 EndsDep = Annotated[Array, Depends(read_ends)]
 
 
-async def _listed_latents(settings: Settings, model: Model, values: object) -> Array:
-    _check_count("latents", values, "max_latents", settings.max_latents)
-    try:
-        return await run_in_threadpool(rows_of_numbers, "latents", values, model.latents)
-    except ShapeError as error:
-        raise ShapeError(f"{error}; {model.name} has {model.latents} latents") from error
+def load_object(body: Body, max_lists: int = 1) -> dict[str, Any]:
+    """A JSON object.
 
-
-async def _listed_images(request: Request, model: Model, fitting: Fitting, name: str, values: object) -> Array:
-    """From the member `images` or `pixels` of a JSON object."""
-    _check_count(name, values, "max_images", request.state.settings.max_images)
-    if name == "pixels":
-        return await run_in_threadpool(_pixels, values, model)
-    return await _fit(request, _decode_files(values), model, fitting)
-
-
-async def _fit(request: Request, files: list[bytes], model: Model, fitting: Fitting) -> Array:
-    max_pixels = request.state.settings.max_pixels
-    return await to_thread.run_sync(_fit_all, files, model, max_pixels, fitting, limiter=request.state.readers)
-
-
-async def _chunks(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives, and no more of it than the limit."""
-    limit, size = settings.max_body_bytes, 0
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > limit:
-        raise _too_large(limit, f"a Content-Length of {stated}")
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit, "more")
-        yield chunk
-
-
-def _too_large(limit: int, found: str) -> BodyTooLargeError:
-    return BodyTooLargeError(
-        f"body: expected at most {limit} bytes (max_body_bytes, set by REPARAM_MAX_BODY_BYTES), found {found}"
-    )
-
-
-async def _read(request: Request, settings: Settings) -> bytes:
-    return b"".join([chunk async for chunk in _chunks(request, settings)])
-
-
-async def _read_form(request: Request, settings: Settings) -> list[bytes]:
-    """The files of the field `images`."""
-    # One file too many is enough to know; a few fields may stand beside them by mistake, and are named below.
-    parser = MultiPartParser(
-        request.headers, _chunks(request, settings), max_files=settings.max_images, max_fields=MAX_FIELDS
-    )
-    parser.spool_max_size = settings.max_body_bytes  # in memory: the file system may be read-only
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise LimitError("images", "max_images", settings.max_images, "more") from error
-        raise MalformedError(f"body: not multipart/form-data: {error.message}") from error
-    try:
-        if form.keys() != {"images"}:
-            found = ", ".join(sorted(form.keys()))[:200] or "none (or one cut short)"
-            raise MalformedError(f"body: expected a form with the field images alone, found {found}")
-        parts = form.getlist("images")
-        if not all(isinstance(part, UploadFile) for part in parts):
-            raise MalformedError("images: expected files (with curl: -F images=@digit.png), found text")
-        return [await part.read() for part in parts if isinstance(part, UploadFile)]
-    finally:
-        await form.close()
-
-
-def load_object(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises: MalformedError."""
+    Args:
+        max_lists: how many lists it may hold. Making millions of empty ones would stop the whole process for a second.
+    Raises: MalformedError.
+    """
+    if len(body) > _INLINE_BYTES:
+        if body.count(b"[") > max_lists:
+            raise MalformedError(f"body: expected at most {max_lists} lists, which all that is allowed has, found more")
+        if body.count(b":") > _MAX_MEMBERS or body.count(b"{") > _MAX_MEMBERS:
+            raise MalformedError("body: expected a JSON object of lists, found many members")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -197,22 +140,107 @@ def load_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def load_member(body: bytes, *names: str) -> tuple[str, Any]:
+def _check_type(request: Request, expected: tuple[str, ...]) -> None:
+    if media_type(request) not in expected:
+        found = request.headers.get("content-type") or "no Content-Type"
+        raise MediaTypeError(f"body: expected {', '.join(expected)}, found {found:.200}", expected)
+
+
+async def _take(
+    request: Request, settings: Settings, model: Model, names: tuple[str, ...], ends: bool = False
+) -> Files | Array:
+    """What the body holds: files that are yet to be read, or the array itself.
+
+    Args:
+        names: of what the call takes: `images`, `pixels` (images as lists of numbers), `latents`.
+        ends: whether it takes exactly two.
+    """
+    kind = media_type(request)
+    body = await read_body(request, settings, "max_json_bytes" if kind == JSON else "max_body_bytes")
+    if kind in IMAGE_TYPES:
+        return [bytes(body)]
+    reader = _Reader(settings, model, names, ends)
+    if kind == MULTIPART:
+        content_type = request.headers["content-type"]
+        return await off_loop_if(
+            len(body) > _INLINE_BYTES, reader.form, content_type, body, limiter=request.state.readers
+        )
+    read = {JSON: reader.json, NPY: reader.npy, SAFETENSORS: reader.safetensors}[kind]
+    return await off_loop_if(len(body) > _INLINE_BYTES, read, body, limiter=request.state.readers)
+
+
+class _Reader:
+    """From a body to what a call takes, of a model, within the limits."""
+
+    def __init__(self, settings: Settings, model: Model, names: tuple[str, ...], ends: bool) -> None:
+        self._settings, self._model, self._names, self._ends = settings, model, names, ends
+
+    def form(self, content_type: str, body: Body) -> Files:
+        files = form_files(content_type, body, self._settings.max_images)
+        self._check_count("images", len(files))
+        return files
+
+    def json(self, body: Body) -> Files | Array:
+        rows, columns = self._model.image_shape
+        max_lists = 1 + max(_FREE_LISTS, self._settings.max_latents, self._settings.max_images * (1 + rows))
+        name, values = _member(load_object(body, max_lists), self._names)
+        if not isinstance(values, list):
+            raise MalformedError(f"{name}: expected a list, found {type(values).__name__}")
+        self._check_count(name, len(values))
+        if name == "images":
+            return _decode_files(values)
+        if name == "pixels":
+            return _pixels(values, rows, columns)
+        with self._telling_the_width():
+            return rows_of_numbers(name, values, self._model.latents)
+
+    def npy(self, body: Body) -> Array:
+        values = read_npy(body)
+        # An array has no name: where both are taken, rows of as many numbers as the model has latents are latents.
+        latents = values.ndim == 2 and values.shape[1] == self._model.latents
+        name = "latents" if self._names == ("latents",) or ("latents" in self._names and latents) else "images"
+        return self._array(name, values)
+
+    def safetensors(self, body: Body) -> Array:
+        return self._array(*read_safetensors(body, *(name for name in self._names if name != "pixels")))
+
+    def _array(self, name: str, values: Values) -> Array:
+        self._check_count(name, len(values) if values.ndim else 0)
+        if name == "images":
+            return as_images(values, self._model.image_shape)
+        with self._telling_the_width():
+            return as_latents(values, self._model.latents)
+
+    def _check_count(self, name: str, count: int) -> None:
+        """Before anything is made of them."""
+        if self._ends and count != 2:
+            raise MalformedError(f"{name}: expected exactly 2, from which and to which to go, found {count}")
+        if not count:
+            raise MalformedError(f"{name}: expected at least one, found none")
+        limit = "max_latents" if name == "latents" else "max_images"
+        if count > (most := getattr(self._settings, limit)):
+            raise LimitError(name, limit, most, count)
+
+    @contextmanager
+    def _telling_the_width(self) -> Iterator[None]:
+        try:
+            yield
+        except ShapeError as error:
+            raise ShapeError(f"{error}; {self._model.name} has {self._model.latents} latents") from error
+
+
+def _member(document: dict[str, Any], names: Sequence[str]) -> tuple[str, Any]:
     """The one member of a JSON object, of one of these names, and its value. Raises: MalformedError."""
-    document = load_object(body)
     if len(document) != 1 or not document.keys() <= set(names):
         expected = f"either {' or '.join(names)}" if len(names) > 1 else names[0]
-        raise MalformedError(f"body: expected {expected}, found {_keys(document)}")
+        found = ", ".join(sorted(document))[:200] or "an empty object"
+        raise MalformedError(f"body: expected {expected}, found {found}")
     ((name, value),) = document.items()
     return name, value
 
 
-def _keys(document: dict[str, Any]) -> str:
-    return ", ".join(sorted(document))[:200] or "an empty object"
-
-
-def _decode_files(values: object) -> list[bytes]:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+def _decode_files(values: list[Any]) -> Files:
+    if not all(isinstance(value, str) for value in values):
         raise MalformedError("images: expected a list of strings, each the base64 of an image file")
     try:
         return [base64.b64decode(value, validate=True) for value in values]
@@ -220,42 +248,40 @@ def _decode_files(values: object) -> list[bytes]:
         raise MalformedError(f"images: not base64: {error}") from error
 
 
-def _check_count(what: str, values: object, limit: str, value: int) -> None:
-    """Before anything is made of them."""
-    if not isinstance(values, list):
-        raise MalformedError(f"{what}: expected a list, found {type(values).__name__}")
-    if not values:
-        raise MalformedError(f"{what}: expected at least one, found none")
-    if len(values) > value:
-        raise LimitError(what, limit, value, len(values))
-
-
-def _check_two(what: str, values: object) -> None:
-    if isinstance(values, list) and len(values) != 2:
-        raise MalformedError(f"{what}: expected exactly 2, from which and to which to go, found {len(values)}")
-
-
-def _fit_all(files: list[bytes], model: Model, max_pixels: int, fitting: Fitting) -> Array:
-    """Read every file and make it the model's input; `max_pixels` is for all of them together."""
-    images = []
-    for i, file in enumerate(files):
-        try:
-            picture = read_image(file, max_pixels)
-        except ImageError as error:
-            raise type(error)(f"images[{i}]: {error}") from error
-        max_pixels -= picture.size
-        images.append(fit_image(picture, fitting.fit, fitting.polarity, model.image_shape[0], model.box))
-    return np.stack(images)
-
-
-def _pixels(values: object, model: Model) -> Array:
-    rows, columns = model.image_shape
+def _pixels(values: list[Any], rows: int, columns: int) -> Array:
     pixels = rows_of_numbers("pixels", values, rows * columns, (rows, columns))
     if pixels.min() < 0 or pixels.max() > 1:
         raise InputError(f"pixels: expected numbers in 0..1, found {pixels.min():g} to {pixels.max():g}")
     return pixels.reshape(-1, rows, columns)
 
 
-def _unsupported(request: Request, *expected: str) -> MediaTypeError:
-    found = request.headers.get("content-type") or "no Content-Type"
-    return MediaTypeError(f"body: expected {', '.join(expected)}, found {found}")
+async def _fit(request: Request, files: Files, model: Model, fitting: Fitting) -> Array:
+    """The model's input from picture files; one small file that is taken as it is, as most are, on the event loop."""
+    max_pixels = request.state.settings.max_pixels
+    if len(files) == 1 and len(files[0]) <= _INLINE_FILE_BYTES and fitting.fit is None:
+        rows, columns = model.image_shape
+        try:
+            picture = _read_picture(files[0], 0, min(max_pixels, rows * columns))
+        except ImageTooLargeError:  # so says its header, and nothing was decoded
+            pass
+        else:
+            if picture.grey and picture.pixels.shape == model.image_shape:
+                return fit_image(picture, None, fitting.polarity, rows, model.box)[None]
+    return await off_loop_if(True, _fit_all, files, model, max_pixels, fitting, limiter=request.state.readers)
+
+
+def _fit_all(files: Files, model: Model, max_pixels: int, fitting: Fitting) -> Array:
+    """Read every file and make it the model's input; `max_pixels` is for all of them together."""
+    images = []
+    for i, file in enumerate(files):
+        picture = _read_picture(file, i, max_pixels)
+        max_pixels -= picture.size
+        images.append(fit_image(picture, fitting.fit, fitting.polarity, model.image_shape[0], model.box))
+    return np.stack(images)
+
+
+def _read_picture(file: bytes, place: int, max_pixels: int) -> Picture:
+    try:
+        return read_image(file, max_pixels)
+    except ImageError as error:
+        raise type(error)(f"images[{place}]: {error}") from error

@@ -1,7 +1,7 @@
 """The one table from what can go wrong to what the caller is told: problem details (RFC 9457)."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -38,7 +38,23 @@ class LimitError(ReparamError):
 
 
 class MediaTypeError(ReparamError):
-    """A request's body is of a type that the call does not take."""
+    """A request's body is of a type that the call does not take; the answer's header says which it takes."""
+
+    header = "Accept"  # RFC 9110, section 15.5.16
+
+    def __init__(self, message: str, accepted: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.headers = {self.header: ", ".join(accepted)} if accepted else {}
+
+
+class CodingError(MediaTypeError):
+    """Likewise, of its coding."""
+
+    header = "Accept-Encoding"  # RFC 7694, section 3
+
+
+class ParameterError(ReparamError):
+    """A request has a query parameter that the call does not know."""
 
 
 class NotAcceptableError(ReparamError):
@@ -95,10 +111,12 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
     SlowBodyError: Kind(408, "request-timeout", "The body did not come in time"),
     BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
     ImageTooLargeError: Kind(413, "image-too-large", "The image has too many pixels"),
+    CodingError: Kind(415, "unsupported-coding", "Unsupported content coding"),
     MediaTypeError: Kind(415, "unsupported-media-type", "Unsupported media type"),
     ImageError: Kind(422, "unreadable-image", "The image cannot be read"),
     LimitError: Kind(422, "limit-exceeded", "The request is over a limit"),
     MalformedError: Kind(422, "malformed-request", "The request is malformed"),
+    ParameterError: Kind(422, "invalid-parameter", "A parameter is invalid"),
     InputError: Kind(422, "invalid-input", "The input is not what the model takes"),
     RateLimitedError: Kind(429, "rate-limited", "Too many requests"),
     UncountedError: Kind(503, "rate-limits-unavailable", "Requests cannot be counted"),
@@ -128,7 +146,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
         if isinstance(error, kind):
             answer = problem(request, status, name, title, str(error))
             answer.headers.update(HEADERS.get(status, {}))
-            answer.headers.update(error.headers if isinstance(error, RefusedError) else {})
+            answer.headers.update(error.headers if isinstance(error, RefusedError | MediaTypeError) else {})
             return answer
     return await _unexpected(request, error)
 

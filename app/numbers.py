@@ -10,7 +10,6 @@ import numpy.typing as npt
 from models.errors import InputError, ShapeError
 
 Array = npt.NDArray[np.float32]
-MAX = float(np.finfo(np.float32).max)
 
 
 def rows_of_numbers(name: str, values: Any, width: int, shape: tuple[int, int] | None = None) -> Array:
@@ -25,7 +24,13 @@ def rows_of_numbers(name: str, values: Any, width: int, shape: tuple[int, int] |
     if not isinstance(values, list):
         raise ShapeError(f"{name}: expected a list of lists of {expected}, found {_kind(values)}")
     rows = [_flat(f"{name}[{i}]", row, width, shape, expected) for i, row in enumerate(values)]
-    return np.array(rows, np.float32).reshape(len(rows), width)
+    with np.errstate(over="ignore"):
+        numbers = np.array(rows, np.float32).reshape(len(rows), width)
+    finite = np.isfinite(numbers).all(axis=1)
+    if not finite.all():
+        row = f"{name}[{np.argmin(finite)}]"
+        raise InputError(f"{row}: expected finite numbers within float32's range, found others")
+    return numbers
 
 
 def _flat(name: str, row: Any, width: int, shape: tuple[int, int] | None, expected: str) -> Sequence[float]:
@@ -36,11 +41,9 @@ def _flat(name: str, row: Any, width: int, shape: tuple[int, int] | None, expect
     if not isinstance(row, list) or len(row) != width:
         found = f"a list of {len(row)}" if isinstance(row, list) else _kind(row)
         raise ShapeError(f"{name}: expected a list of {expected}, found {found}")
-    for number in row:
-        if type(number) not in (float, int):  # a bool is an int to isinstance
-            raise InputError(f"{name}: expected numbers, found {_kind(number)}")
-        if not -MAX <= number <= MAX:  # nor is NaN
-            raise InputError(f"{name}: expected finite numbers within float32's range, found others")
+    if not set(map(type, row)) <= {float, int}:  # a bool is an int to isinstance
+        other = next(number for number in row if type(number) not in (float, int))
+        raise InputError(f"{name}: expected numbers, found {_kind(other)}")
     return row
 
 

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.access import declare_keys
-from app.answers import JSON, PNG, ImageForm, MapForm, StripForm
-from app.bodies import IMAGE_TYPES, MULTIPART
+from app.answers import JSON, ImageForm, MapForm, NumberForm
+from app.bodies import ENDS_IN, IMAGES_IN, LATENTS_IN, MULTIPART
 from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON
 from app.images import read_image
@@ -23,15 +23,18 @@ image is. Every call here runs as it stands: press *Execute*.
 """
 
 BINARY = {"type": "string", "format": "binary"}
-RAW_IMAGES = {media: {"schema": BINARY} for media in IMAGE_TYPES}
+FILE = {"schema": BINARY}
 DIGITS = ("seven.png", "two.png")  # of MNIST's test digits the first two
-PICTURES: dict[str, type[ImageForm]] = {
-    "decode": ImageForm,
-    "reconstruct": ImageForm,
-    "interpolate": StripForm,
-    "sample": ImageForm,
-    "sample_with_body": ImageForm,
-    "get_map": MapForm,
+# The forms that a call answers in, by operation, where they are not JSON alone.
+ANSWERS = {
+    "encode": NumberForm.offered,
+    "score": NumberForm.offered,
+    "decode": ImageForm.offered,
+    "reconstruct": ImageForm.offered,
+    "interpolate": ImageForm.offered,
+    "sample": ImageForm.offered,
+    "sample_with_body": ImageForm.offered,
+    "get_map": MapForm.offered,
 }
 # What not every model can, by operation; the picture of a map needs a prior, as samples do.
 NEEDED: dict[str, set[Capability]] = {
@@ -58,10 +61,9 @@ async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[st
             name = operation["operationId"]
             if name in bodies:
                 operation["requestBody"] = {"required": True, "content": bodies[name]}
-            if name in PICTURES:
+            if name in ANSWERS:
                 answer = operation["responses"]["200"]
-                forms = answer["content"] | {PNG: {"schema": BINARY}}
-                answer["content"] = {media: forms[media] for media in PICTURES[name].offered}
+                answer["content"] = {media: answer["content"].get(media, FILE) for media in ANSWERS[name]}
             operation["responses"].pop("422", None)
             problem = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
             operation["responses"]["default"] = {"description": "Why the call failed", "content": problem}
@@ -99,11 +101,11 @@ async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
     two[JSON]["schema"]["anyOf"].append(_ref("Latents"))
     two[JSON]["examples"]["latents"] = {"summary": "Latents", "value": {"latents": codes}}
     return {
-        "encode": images | RAW_IMAGES,
-        "reconstruct": images | RAW_IMAGES,
-        "interpolate": two,
-        "score": images | RAW_IMAGES,
-        "decode": {JSON: {"schema": _ref("Latents"), "example": {"latents": codes[:1]}}},
+        "encode": _forms(images, IMAGES_IN),
+        "reconstruct": _forms(images, IMAGES_IN),
+        "interpolate": _forms(two, ENDS_IN),
+        "score": _forms(images, IMAGES_IN),
+        "decode": _forms({JSON: {"schema": _ref("Latents"), "example": {"latents": codes[:1]}}}, LATENTS_IN),
         "sample_with_body": {
             JSON: {"schema": _ref("SampleRequest"), "example": {"count": 16, "seed": 7, "temperature": 1.0}}
         },
@@ -120,6 +122,11 @@ def _images(summary: str, encoded: list[str], numbers: list[list[list[float]]]) 
         JSON: {"schema": {"anyOf": [_ref("ImageFiles"), _ref("ImagePixels")]}, "examples": examples},
         MULTIPART: {"schema": form},
     }
+
+
+def _forms(described: dict[str, Any], taken: tuple[str, ...]) -> dict[str, Any]:
+    """Every form that a call takes: those described, and files."""
+    return {media: described.get(media, FILE) for media in taken}
 
 
 def _ref(name: str) -> dict[str, str]:

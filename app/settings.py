@@ -60,15 +60,20 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(
         20, gt=0, le=3600, description="How long a request's head, and then its body, may take to arrive."
     )
-    max_body_bytes: PositiveInt = Field(10 * 2**20, description="Largest request body.")
-    max_images: PositiveInt = Field(256, description="Most images in a request.")
+    max_body_bytes: PositiveInt = Field(
+        32 * 2**20, description="Largest request body, as it is sent and as it is when expanded."
+    )
+    max_json_bytes: PositiveInt = Field(
+        8 * 2**20, description="Largest request body that is JSON, which takes a processor ten times as long to read."
+    )
+    max_images: PositiveInt = Field(10_000, description="Most images in a request.")
     max_pixels: PositiveInt = Field(
         16_000_000, description="Most pixels in the images of a request together, before they are decoded."
     )
     image_readers: PositiveInt = Field(
         2, le=256, description="How many requests' images a worker reads at once; each takes up to 40 bytes a pixel."
     )
-    max_latents: PositiveInt = Field(1024, description="Most latent vectors in a request.")
+    max_latents: PositiveInt = Field(10_000, description="Most latent vectors in a request.")
     max_samples: PositiveInt = Field(1024, description="Most images drawn by a request, a map's included.")
     max_steps: int = Field(64, ge=2, le=1024, description="Most images of an interpolation.")
     max_sheet_pixels: PositiveInt = Field(

@@ -17,12 +17,12 @@ class State(TypedDict):
     readers: CapacityLimiter  # of the threads that read uploaded images, which take the most memory
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.state.settings
     return settings
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.state.engine
     return engine
 
@@ -31,7 +31,7 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 EngineDep = Annotated[Engine, Depends(_engine)]
 
 
-def _model(
+async def _model(
     engine: EngineDep,
     model: Annotated[str | None, Query(description="The model's name; left out, the default model.")] = None,
 ) -> Model:

@@ -1,7 +1,6 @@
 """`POST /v1/decode`: latent vectors to images."""
 
 from fastapi import APIRouter, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import ImageFormDep
 from app.bodies import LatentsDep
@@ -16,4 +15,4 @@ async def decode(model: ModelDep, form: ImageFormDep, latents: LatentsDep) -> Re
     """The mean image that each latent vector stands for."""
     form.check(len(latents), model)
     images = await model.decode(latents)
-    return await run_in_threadpool(form.answer, model.name, images)
+    return await form.answer(model.name, images)

@@ -1,8 +1,8 @@
 """`POST /v1/encode`: images to their posterior."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
-from app.answers import accept_json, json_answer
+from app.answers import NumberFormDep
 from app.bodies import ImagesDep
 from app.schemas import EncodeAnswer
 from app.state import ModelDep
@@ -10,8 +10,8 @@ from app.state import ModelDep
 router = APIRouter(tags=["images and latents"])
 
 
-@router.post("/v1/encode", response_model=EncodeAnswer, operation_id="encode", dependencies=[Depends(accept_json)])
-async def encode(model: ModelDep, images: ImagesDep) -> Response:
+@router.post("/v1/encode", response_model=EncodeAnswer, operation_id="encode")
+async def encode(model: ModelDep, form: NumberFormDep, images: ImagesDep) -> Response:
     """The posterior q(z|x) = N(mean, diag(variance)) of every image: what the model makes of it."""
     mean, variance = await model.encode(images)
-    return json_answer({"model": model.name, "mean": mean, "variance": variance})
+    return await form.answer(model.name, mean=mean, variance=variance)

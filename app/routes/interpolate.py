@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import StripFormDep
 from app.bodies import EndsDep
@@ -42,4 +41,4 @@ async def interpolate(
     """Decode the codes on the way from one image or latent vector to another; the ends are exactly the two codes."""
     form.check(steps, model)
     images, latents = await model.interpolate(ends, steps, path)
-    return await run_in_threadpool(form.answer, model.name, images, latents=latents)
+    return await form.answer(model.name, images, latents=latents)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from fastapi import APIRouter, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import PNG, MapFormDep, json_answer
 from app.errors import LimitError
@@ -31,10 +30,10 @@ async def get_map(engine: EngineDep, settings: SettingsDep, name: str, form: Map
     mean, labels = await model.map()
     if form.media != PNG:
         # Stored in half precision, whose third decimal is the last that all but the smallest codes have.
-        return json_answer({"model": model.name, "mean": mean.astype(np.float64).round(3), "labels": labels})
+        return await form.numbers(model.name, mean=mean.astype(np.float32).round(3), labels=labels)
     count = form.size**2
     if count > settings.max_samples:
         raise LimitError("images of the map (size x size)", "max_samples", settings.max_samples, count)
     form.check(count, model)
     images = await model.draw_map(form.size)
-    return await run_in_threadpool(form.answer, model.name, images)
+    return await form.answer(model.name, images)

@@ -1,7 +1,6 @@
 """`POST /v1/reconstruct`: images, as the model remembers them."""
 
 from fastapi import APIRouter, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app.answers import ImageFormDep
 from app.bodies import ImagesDep
@@ -16,4 +15,4 @@ async def reconstruct(model: ModelDep, form: ImageFormDep, images: ImagesDep) ->
     """Encode every image and decode its mean: what is left after the bottleneck."""
     form.check(len(images), model)
     rebuilt = await model.reconstruct(images)
-    return await run_in_threadpool(form.answer, model.name, rebuilt)
+    return await form.answer(model.name, rebuilt)

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from app.answers import ImageForm, ImageFormDep
@@ -23,8 +22,8 @@ async def _sample(model: Model, settings: Settings, form: ImageForm, wanted: Sam
         raise LimitError("count", "max_samples", settings.max_samples, wanted.count)
     form.check(wanted.count, model)
     drawn = await model.sample(wanted.count, wanted.seed, wanted.temperature)
-    answer = await run_in_threadpool(
-        form.answer, model.name, drawn.images, latents=drawn.latents, seed=drawn.seed, temperature=wanted.temperature
+    answer = await form.answer(
+        model.name, drawn.images, latents=drawn.latents, seed=drawn.seed, temperature=wanted.temperature
     )
     answer.headers["X-Seed"] = str(drawn.seed)
     if wanted.seed is None:

@@ -1,0 +1,95 @@
+"""From a request's stream to its body: whole, expanded, and no larger than the limit."""
+
+import zlib
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from anyio.lowlevel import checkpoint
+from fastapi import Request
+
+from app.errors import BodyTooLargeError, CodingError, MalformedError
+from app.settings import Settings
+
+Body = bytes | bytearray
+Limit = Literal["max_body_bytes", "max_json_bytes"]
+
+CODINGS = ("gzip", "x-gzip", "identity")
+_GZIP = 16 + zlib.MAX_WBITS  # of zlib: with gzip's header and checksum
+_PIECE = 64 * 2**10  # of the expanded body, so that no step takes longer than the event loop can wait
+
+
+async def read_body(request: Request, settings: Settings, limit: Limit = "max_body_bytes") -> Body:
+    """The body of a request, as one object; a gzip coding is undone.
+
+    The limit holds for what is received and for what it expands to.
+    Raises: BodyTooLargeError; CodingError; MalformedError: if it is not the gzip file that it says it is.
+    """
+    most = min(settings.max_body_bytes, getattr(settings, limit))
+    name = "max_body_bytes" if most == settings.max_body_bytes else limit
+    coded = _coding(request) != "identity"
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and (len(stated) > 18 or int(stated) > most):
+        raise _too_large(name, most, f"a Content-Length of {stated:.20}")
+    chunks = _limited(request.stream(), name, most, "more")
+    if coded:
+        chunks = _limited(_expanded(chunks), name, most, "more when expanded")
+    return await _joined(chunks)
+
+
+def _coding(request: Request) -> str:
+    """`gzip` or `identity`. Raises: CodingError."""
+    found = ",".join(request.headers.getlist("content-encoding"))
+    codings = [coding for part in found.split(",") if (coding := part.strip().lower()) not in ("", "identity")]
+    if not codings:
+        return "identity"
+    if codings not in (["gzip"], ["x-gzip"]):
+        raise CodingError(f"body: expected a Content-Encoding of {', '.join(CODINGS)}, found {found:.200}", CODINGS)
+    return "gzip"
+
+
+async def _limited(chunks: AsyncIterator[bytes], name: str, most: int, found: str) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > most:
+            raise _too_large(name, most, found)
+        yield chunk
+
+
+def _too_large(name: str, most: int, found: str) -> BodyTooLargeError:
+    return BodyTooLargeError(
+        f"body: expected at most {most} bytes ({name}, set by REPARAM_{name.upper()}), found {found}"
+    )
+
+
+async def _expanded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What a gzip file holds, piece by piece; it has one member (RFC 1952), as everything that is sent has."""
+    member = zlib.decompressobj(_GZIP)
+    async for chunk in chunks:
+        for start in range(0, len(chunk), _PIECE):
+            left = chunk[start : start + _PIECE]
+            while left:
+                if member.eof:
+                    raise MalformedError("body: expected one gzip file, found bytes after its end")
+                try:
+                    piece = member.decompress(left, _PIECE)
+                except zlib.error as error:
+                    raise MalformedError(f"body: not gzip, or damaged: {error}") from error
+                yield piece
+                left = member.unused_data or member.unconsumed_tail
+                await checkpoint()
+    if not member.eof:
+        raise MalformedError("body: expected a whole gzip file, found it cut short")
+
+
+async def _joined(chunks: AsyncIterator[bytes]) -> Body:
+    """In one object: a buffer that grows in place holds no byte twice, and takes no memory on the word of a header."""
+    body: Body = b""
+    async for chunk in chunks:
+        if not body:
+            body = chunk
+        elif chunk:
+            if isinstance(body, bytes):
+                body = bytearray(body)
+            body += chunk
+    return body

@@ -1,0 +1,174 @@
+"""Arrays as files: NumPy's .npy and safetensors, from bytes and to bytes.
+
+Every number of a file's header is checked against the file before anything is made of it, and the array is a view of
+the body: nothing is copied, and no pickle is ever loaded.
+"""
+
+import json
+from io import BytesIO
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save
+
+from app.errors import MalformedError
+from models.errors import InputError, ShapeError
+
+Array = npt.NDArray[np.float32]
+Values = npt.NDArray[Any]
+
+NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"
+
+_MAX_NPY_HEADER = 1024  # NumPy writes 128 bytes for an array without fields
+_MAX_SAFETENSORS_HEADER = 16 * 2**10  # of which metadata may take the most
+_MAX_DIMENSIONS = 4
+_DTYPES = {"U8": "|u1", "F16": "<f2", "F32": "<f4", "F64": "<f8"}  # of safetensors, as NumPy has them
+
+
+def read_npy(body: bytes | bytearray) -> Values:
+    """The array of a .npy file of format 1 or 2: uint8, float16, float32 or float64, in either byte order.
+
+    Raises: MalformedError: if it is no such file, or its header lies. InputError: if its numbers are of another type.
+    """
+    head = BytesIO(bytes(memoryview(body)[: _MAX_NPY_HEADER + 16]))
+    try:
+        version = np.lib.format.read_magic(head)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran_order, dtype = read(head, max_header_size=_MAX_NPY_HEADER)
+    except Exception as error:  # of a dozen kinds: the header is parsed as Python
+        raise MalformedError(f"body: not a .npy file of format 1.0 or 2.0: {_reason(error)}") from error
+    if dtype.kind + str(dtype.itemsize) not in ("u1", "f2", "f4", "f8"):
+        raise InputError(f"body: expected uint8, float16, float32 or float64, found {dtype!s:.80}")
+    values = _view(body, head.tell(), dtype, shape)
+    return values.reshape(values.shape[::-1]).T if fortran_order else values
+
+
+def read_safetensors(body: bytes | bytearray, *names: str) -> tuple[str, Values]:
+    """The one tensor of a safetensors file, of one of these names: U8, F16, F32 or F64.
+
+    Parsed here, since the library copies the tensor twice and takes a name that stands there twice.
+    Raises: MalformedError: if it is no such file, or its header lies. InputError: if its numbers are of another type.
+    """
+    length = int.from_bytes(bytes(memoryview(body)[:8]), "little")
+    if len(body) < 8 or not 2 <= length <= min(len(body) - 8, _MAX_SAFETENSORS_HEADER):
+        raise MalformedError(
+            f"body: not a safetensors file: expected a header of 2 to {_MAX_SAFETENSORS_HEADER} bytes within its "
+            f"{len(body)}, found one of {length}"
+        )
+    try:
+        header = json.loads(bytes(memoryview(body)[8 : 8 + length]), object_pairs_hook=_once)
+        metadata = header.pop("__metadata__", {})
+        if not all(isinstance(text, str) for text in metadata.values()):
+            raise MalformedError("expected texts as metadata, found others")
+    except Exception as error:  # not UTF-8, not JSON, nested too deeply, no object
+        raise MalformedError(f"body: not a safetensors file: its header: {_reason(error)}") from error
+    if len(header) != 1 or not header.keys() <= set(names):
+        found = ", ".join(sorted(header))[:200] or "none"
+        raise MalformedError(f"body: expected one tensor, {' or '.join(names)}, found {found}")
+    ((name, tensor),) = header.items()
+    if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data_offsets"}:
+        raise MalformedError(f"{name}: expected dtype, shape and data_offsets in the file's header, found others")
+    if tensor["data_offsets"] != [0, len(body) - 8 - length] or not _integers(tensor["data_offsets"]):
+        raise MalformedError(
+            f"{name}: expected the data_offsets 0 and {len(body) - 8 - length}, as the file is long, found "
+            f"{_shown(tensor['data_offsets'])}"
+        )
+    dtype = _DTYPES.get(tensor["dtype"]) if isinstance(tensor["dtype"], str) else None
+    if dtype is None:
+        raise InputError(f"{name}: expected U8, F16, F32 or F64, found {_shown(tensor['dtype'])}")
+    return name, _view(body, 8 + length, np.dtype(dtype), tensor["shape"])
+
+
+def as_images(values: Values, image_shape: tuple[int, int]) -> Array:
+    """Images of the model's own size, as they are: (N, H, W) float32 in [0, 1], to be written to by nobody else.
+
+    Args:
+        values: (N, H, W), (N, 1, H, W) or (N, H * W); uint8 0..255, where v becomes float32(v) / float32(255), or
+            floats 0..1. Contiguous float32 is not copied.
+    Raises: ShapeError; InputError: if a number is outside of the range, or none.
+    """
+    rows, columns = image_shape
+    if values.shape[1:] not in ((rows, columns), (1, rows, columns), (rows * columns,)):
+        raise ShapeError(
+            f"images: expected shape (N, {rows}, {columns}), (N, 1, {rows}, {columns}) or (N, {rows * columns}), "
+            f"found {values.shape}"
+        )
+    if values.dtype == np.uint8:
+        images = np.divide(values, np.float32(255), dtype=np.float32, order="C")
+    else:
+        images = _float32(values)
+        low, high = images.min(initial=1), images.max(initial=0)  # NaN is neither
+        if not (low >= 0 and high <= 1):
+            raise InputError(f"images: expected numbers in 0..1 (or uint8 in 0..255), found {low:g} to {high:g}")
+    return images.reshape(-1, rows, columns)
+
+
+def as_latents(values: Values, width: int) -> Array:
+    """Latent vectors (N, width) float32, finite; contiguous float32 is not copied, other floats are rounded to it.
+
+    Raises: ShapeError; InputError: if they are no floats, or not finite in float32.
+    """
+    if values.ndim != 2 or values.shape[1] != width:
+        raise ShapeError(f"latents: expected shape (N, {width}), found {values.shape}")
+    if values.dtype.kind != "f":
+        raise InputError(f"latents: expected float32, float16 or float64, found {values.dtype}")
+    latents = _float32(values)
+    if not np.isfinite(latents).all():
+        raise InputError("latents: expected finite numbers within float32's range, found others")
+    return latents
+
+
+def write_npy(array: Array) -> bytes:
+    """A .npy file."""
+    head = BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    return b"".join((head.getvalue(), np.ascontiguousarray(array).data.cast("B")))
+
+
+def write_safetensors(tensors: dict[str, Values], metadata: dict[str, str]) -> bytes:
+    """A safetensors file."""
+    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata)
+
+
+def _view(body: bytes | bytearray, offset: int, dtype: np.dtype[Any], shape: Any) -> Values:
+    """The array that fills the rest of the body. Raises: MalformedError: if it does not, to the byte."""
+    if not isinstance(shape, list | tuple) or len(shape) > _MAX_DIMENSIONS or not _integers(shape):
+        raise MalformedError(
+            f"body: expected a shape of at most {_MAX_DIMENSIONS} whole numbers, found {_shown(shape)}"
+        )
+    expected, found = prod(shape) * dtype.itemsize, len(body) - offset
+    if expected != found:
+        shown = str(tuple(shape))[:200]
+        raise MalformedError(f"body: expected {expected} bytes of {dtype} for its shape {shown}, found {found}")
+    return np.frombuffer(body, dtype, offset=offset).reshape(shape)
+
+
+def _integers(values: Any) -> bool:
+    return all(type(value) is int and 0 <= value < 2**48 for value in values)  # a bool is an int to isinstance
+
+
+def _float32(values: Values) -> Array:
+    """Contiguous, aligned and writeable, which is what torch takes; float64 beyond the range becomes infinite."""
+    with np.errstate(over="ignore"):
+        return np.require(values, np.float32, ["C", "A", "W"])
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, each of whose names stands there once."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedError("expected every name once, found one twice")
+    return members
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)[:80]
+    except RecursionError:
+        return "a deep nest"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
