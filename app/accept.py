@@ -41,17 +41,17 @@ def _choose(header: str, offered: tuple[str, ...]) -> str:
 
 def _range(part: str) -> tuple[str, frozenset[str], float] | None:
     """A media range, its parameters and its weight; None if the weight is malformed."""
-    media, *pieces = (piece.strip().lower() for piece in _PIECES.findall(part))
+    media, _, rest = part.lower().partition(";")
     weight = 1.0
     parameters = set()
-    for name, _, value in (piece.partition("=") for piece in pieces):
+    for name, _, value in (piece.strip().partition("=") for piece in _PIECES.findall(rest)):
         if name != "q":
             parameters.add(f"{name}={value}")
         elif _WEIGHT.fullmatch(value):
             weight = float(value)
         else:
             return None
-    return media, frozenset(parameters), weight
+    return media.strip(), frozenset(parameters), weight
 
 
 def _weight(media: str, ranges: list[tuple[str, frozenset[str], float]]) -> float:

@@ -128,6 +128,7 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
 
 def problem_json(status: int, name: str, title: str, detail: str, request_id: str) -> bytes:
     """A problem as JSON."""
+    detail = detail.encode("utf-8", "replace").decode()  # it may quote half a surrogate pair
     kind = f"urn:reparam:problem:{name}"
     return orjson.dumps({"type": kind, "title": title, "status": status, "detail": detail, "request_id": request_id})
 

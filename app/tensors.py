@@ -58,7 +58,7 @@ def read_safetensors(body: bytes | bytearray, *names: str) -> tuple[str, Values]
             f"{len(body)}, found one of {length}"
         )
     try:
-        header = json.loads(bytes(memoryview(body)[8 : 8 + length]), object_pairs_hook=_once)
+        header = json.loads(str(memoryview(body)[8 : 8 + length], "utf-8"), object_pairs_hook=_once)
         metadata = header.pop("__metadata__", {})
         if not all(isinstance(text, str) for text in metadata.values()):
             raise MalformedError("expected texts as metadata, found others")
