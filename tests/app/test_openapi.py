@@ -1,14 +1,22 @@
 """Swagger UI works without internet, and every example that it shows runs as it stands."""
 
+import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import save
 from starlette.testclient import TestClient
 
+from app.images import read_image
 from app.main import create_app
 from app.settings import Settings
+from app.tensors import write_npy
 
 
 class Links(HTMLParser):
@@ -45,6 +53,32 @@ def _operations(client: TestClient):
             yield path, method, operation
 
 
+def _requests(media: str, form: dict[str, Any], content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Bodies of that type: the examples of JSON; and of a file, which can have none, JSON's own made into one."""
+    headers = {"headers": {"content-type": media}}
+    described = content["application/json"]
+    examples = [e["value"] for e in described.get("examples", {}).values()] or [described["example"]]
+    if media == "application/json":
+        return [{"json": example} | headers for example in examples]
+    assert form["schema"], media
+    members = {name: value for example in examples for name, value in example.items()}
+    files = [base64.b64decode(file) for file in members.get("images", [])]
+    if media == "multipart/form-data":
+        assert form["schema"]["properties"].keys() == {"images"}
+        return [{"files": [("images", file) for file in files]}]
+    if media.startswith("image/"):
+        target = io.BytesIO()
+        Image.open(io.BytesIO(files[0])).convert("RGB").save(target, media.removeprefix("image/").upper())
+        return [{"content": target.getvalue()} | headers]
+    arrays = {"images": np.stack([read_image(file).pixels for file in files])} if files else {}
+    if "latents" in members:
+        arrays["latents"] = np.array(members["latents"], np.float32)
+    if media == "application/x-npy":
+        return [{"content": write_npy(array)} | headers for array in arrays.values()]
+    assert media == "application/vnd.safetensors"
+    return [{"content": save({name: array})} | headers for name, array in arrays.items()]
+
+
 def test_every_example_runs_as_it_stands(client: TestClient) -> None:
     ran = set()
     for path, method, operation in _operations(client):
@@ -56,13 +90,16 @@ def test_every_example_runs_as_it_stands(client: TestClient) -> None:
                 path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
             else:
                 query[parameter["name"]] = parameter["example"]
-        content = operation.get("requestBody", {}).get("content", {"none": {"example": None}})
-        first = next(iter(content.values()))  # what Swagger UI offers first
-        examples = [e["value"] for e in first.get("examples", {}).values()] or [first["example"]]
-        for example in examples:
+        content = operation.get("requestBody", {}).get("content", {})
+        requests = [request for media, form in content.items() for request in _requests(media, form, content)]
+        assert content.keys() <= {"multipart/form-data"} | {
+            request["headers"]["content-type"] for request in requests if "headers" in request
+        }
+        for request in requests or [{}]:
             for media in operation["responses"]["200"]["content"]:
-                answer = client.request(method, path, params=query, json=example, headers={"accept": media})
-                assert answer.status_code == 200, (path, answer.text)
+                headers = request.get("headers", {}) | {"accept": media}
+                answer = client.request(method, path, params=query, **request | {"headers": headers})
+                assert answer.status_code == 200, (path, request, answer.text)
                 assert answer.headers["content-type"].partition(";")[0] == media
         ran.add(operation["operationId"])
     assert ran == {

@@ -1,5 +1,8 @@
 import struct
+import tracemalloc
+import zipfile
 import zlib
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -176,6 +179,53 @@ def test_they_are_refused_on_the_header(side):
 
 def test_the_limit_itself_is_allowed():
     assert read_image(file(Image.new("L", (20, 10))), max_pixels=200).pixels.shape == (10, 20)
+
+
+HUGE = {
+    "PNG": b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 0, 0, 0, 0)),
+    "GIF": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"," + struct.pack("<4HB", 0, 0, 65535, 65535, 0),
+    "WEBP": b"RIFF" + struct.pack("<I", 26) + b"WEBPVP8L" + struct.pack("<IBI", 14, 0x2F, 2**28 - 1) + bytes(9),
+    "TIFF": b"II*\0\x08\0\0\0\x03\0"
+    + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in ((256, 2**31), (257, 2**31), (262, 1)))
+    + bytes(4),
+    "BMP": b"BM" + struct.pack("<IIIIiiHHIIiiII", 60, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 8, 0, 0, 0, 0, 0, 0),
+    "JPEG": b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0?\0\xff\xd9",
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_header_that_promises_billions_takes_no_memory(kind):
+    tracemalloc.start()
+    with pytest.raises(ImageError):
+        read_image(HUGE[kind])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_bomb_in_a_png_s_metadata_does_not_go_off(kind):
+    bomb = zlib.compress(bytes(200_000_000), 9)
+    body = b"digit\0\0" + bomb if kind != b"iTXt" else b"digit\0\1\0\0\0" + bomb
+    png = file(Image.fromarray(LEVELS))
+    tracemalloc.start()
+    try:
+        assert np.array_equal(read_image(png[:33] + chunk(kind, body) + png[33:]).pixels, UNIT)
+    except ImageError as error:
+        assert "too large" in str(error)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_file_that_is_a_zip_too_is_its_picture():
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as both:
+        both.writestr("digit.txt", "no picture")
+    polyglot = file(Image.fromarray(LEVELS)) + archive.getvalue()
+    assert zipfile.is_zipfile(BytesIO(polyglot)) and np.array_equal(read_image(polyglot).pixels, UNIT)
+    with pytest.raises(ImageError, match="expected a sound PNG"):
+        read_image(archive.getvalue())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
