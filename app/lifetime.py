@@ -31,6 +31,7 @@ class Lifetime:
             await self.app(scope, receive, send)
             return
         life = _Life(self, scope, receive, send)
+        scope.setdefault("state", {})["hold"] = life.hold
         self.requests += 1
         try:
             await life.run(self._seconds(scope))
@@ -106,15 +107,19 @@ class _Life:
             ) from error
         if message["type"] == "http.request":
             self._complete = not message.get("more_body", False)
-            self.body_bytes += len(message.get("body", b""))
-            self.bounds.body_bytes += len(message.get("body", b""))
-            limit = self.bounds.settings.max_buffered_bytes
-            if self.bounds.body_bytes > limit:
-                raise OverloadedError(
-                    f"expected at most {limit} bytes of bodies in hand (max_buffered_bytes, set by "
-                    "REPARAM_MAX_BUFFERED_BYTES), found more; try again later"
-                )
+            self.hold(len(message.get("body", b"")))
         return message
+
+    def hold(self, size: int) -> None:
+        """Count bytes of the body, those that it expands to as well. Raises: OverloadedError."""
+        self.body_bytes += size
+        self.bounds.body_bytes += size
+        limit = self.bounds.settings.max_buffered_bytes
+        if self.bounds.body_bytes > limit:
+            raise OverloadedError(
+                f"expected at most {limit} bytes of bodies in hand (max_buffered_bytes, set by "
+                "REPARAM_MAX_BUFFERED_BYTES), found more; try again later"
+            )
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

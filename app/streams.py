@@ -1,7 +1,7 @@
 """From a request's stream to its body: whole, expanded, and no larger than the limit."""
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 from anyio.lowlevel import checkpoint
@@ -32,7 +32,7 @@ async def read_body(request: Request, settings: Settings, limit: Limit = "max_bo
         raise _too_large(name, most, f"a Content-Length of {stated:.20}")
     chunks = _limited(request.stream(), name, most, "more")
     if coded:
-        chunks = _limited(_expanded(chunks), name, most, "more when expanded")
+        chunks = _limited(_expanded(chunks, request.state.hold), name, most, "more when expanded")
     return await _joined(chunks)
 
 
@@ -62,8 +62,8 @@ def _too_large(name: str, most: int, found: str) -> BodyTooLargeError:
     )
 
 
-async def _expanded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """What a gzip file holds, piece by piece; it has one member (RFC 1952), as everything that is sent has."""
+async def _expanded(chunks: AsyncIterator[bytes], hold: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """What a gzip file holds, piece by piece, each of which is held to account; it has one member (RFC 1952), as everything that is sent has."""
     member = zlib.decompressobj(_GZIP)
     async for chunk in chunks:
         for start in range(0, len(chunk), _PIECE):
@@ -75,6 +75,7 @@ async def _expanded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                     piece = member.decompress(left, _PIECE)
                 except zlib.error as error:
                     raise MalformedError(f"body: not gzip, or damaged: {error}") from error
+                hold(len(piece))
                 yield piece
                 left = member.unused_data or member.unconsumed_tail
                 await checkpoint()

@@ -182,6 +182,18 @@ def test_a_bomb_is_refused_at_the_limit(client: TestClient) -> None:
     assert peak < 3_000_000
 
 
+def test_what_bodies_expand_to_counts_as_in_hand() -> None:
+    body = gzip.compress(bytes(3_000_000))
+    with TestClient(create_app(Settings(models="mnist-mlp", max_buffered_bytes=2_000_000))) as client:
+        for _ in range(2):
+            answer = post(client, "/v1/encode", body, "image/png", **{"content-encoding": "gzip"})
+            assert "REPARAM_MAX_BUFFERED_BYTES" in assert_problem(answer, 503, "overloaded")["detail"]
+        sound = gzip.compress(bytes(1_500_000))
+        for _ in range(2):  # what is over is no longer in hand
+            answer = post(client, "/v1/encode", sound, "image/png", **{"content-encoding": "gzip"})
+            assert_problem(answer, 422, "unreadable-image")
+
+
 def test_json_has_a_limit_of_its_own() -> None:
     settings = Settings(models="mnist-mlp", max_json_bytes=1000, max_body_bytes=5000)
     for sent, headers, words in [
@@ -205,10 +217,11 @@ def receive_body(chunks: list[bytes], headers: dict[str, str], settings: Setting
         return messages.pop(0)
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "headers": raw, "state": {"hold": lambda _: None}}
     read = []
 
     async def main() -> None:  # whose result is none: the event loop would make text of the body
-        read.append(await read_body(Request({"type": "http", "headers": raw}, receive), settings, *limit))
+        read.append(await read_body(Request(scope, receive), settings, *limit))
 
     run(main)
     return read[0]
