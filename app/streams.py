@@ -63,7 +63,10 @@ def _too_large(name: str, most: int, found: str) -> BodyTooLargeError:
 
 
 async def _expanded(chunks: AsyncIterator[bytes], hold: Callable[[int], None]) -> AsyncIterator[bytes]:
-    """What a gzip file holds, piece by piece, each of which is held to account; it has one member (RFC 1952), as everything that is sent has."""
+    """What a gzip file holds, piece by piece, counted as in hand.
+
+    It has one member (RFC 1952), as everything that is sent has.
+    """
     member = zlib.decompressobj(_GZIP)
     async for chunk in chunks:
         for start in range(0, len(chunk), _PIECE):
