@@ -11,6 +11,7 @@ from app.accept import choose
 from app.engine import Array, Model
 from app.errors import LimitError
 from app.images import contact_sheet, png, sheet_size
+from app.stages import stage
 from app.state import SettingsDep
 from app.tensors import NPY, SAFETENSORS, write_npy, write_safetensors
 from app.threads import off_loop_if
@@ -28,7 +29,8 @@ Others = dict[str, Any]  # what stands beside an answer's images: arrays, and si
 
 def json_answer(document: dict[str, Any]) -> Response:
     """JSON, with NumPy arrays as nested lists of numbers."""
-    return Response(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
+    with stage("encode"):
+        return Response(_json(document), media_type=JSON)
 
 
 class NumberForm:
@@ -46,7 +48,8 @@ class NumberForm:
 
 async def _numbers(media: str, model: str, columns: dict[str, Column]) -> Response:
     size = sum(column.size for column in columns.values() if column is not None)
-    return await off_loop_if(size > _INLINE_NUMBERS, _write_numbers, media, model, columns)
+    with stage("encode"):
+        return await off_loop_if(size > _INLINE_NUMBERS, _write_numbers, media, model, columns)
 
 
 def _write_numbers(media: str, model: str, columns: dict[str, Column]) -> Response:
@@ -87,7 +90,8 @@ class ImageForm:
         beside them; or alone as a .npy file.
         """
         pixels = images.size * (self.scale**2 if self.media == PNG else 1)
-        return await off_loop_if(pixels > _INLINE_PIXELS, self._write, model, images, others)
+        with stage("encode"):
+            return await off_loop_if(pixels > _INLINE_PIXELS, self._write, model, images, others)
 
     def _write(self, model: str, images: Array, others: Others) -> Response:
         return _negotiated(self._content(model, images, others), self.media)

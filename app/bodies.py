@@ -16,6 +16,7 @@ from app.forms import form_files
 from app.images import Fit, ImageError, ImageTooLargeError, Picture, Polarity, fit_image, read_image
 from app.numbers import rows_of_numbers
 from app.settings import Settings
+from app.stages import stage
 from app.state import ModelDep, SettingsDep
 from app.streams import Body, read_body
 from app.tensors import NPY, SAFETENSORS, Values, as_images, as_latents, read_npy, read_safetensors
@@ -86,7 +87,10 @@ async def read_images(request: Request, settings: SettingsDep, model: ModelDep, 
     """
     _check_type(request, IMAGES_IN)
     taken = await _take(request, settings, model, ("images", "pixels"))
-    return taken if isinstance(taken, np.ndarray) else await _fit(request, taken, model, fitting)
+    if isinstance(taken, np.ndarray):
+        return taken
+    with stage("preprocess"):
+        return await _fit(request, taken, model, fitting)
 
 
 ImagesDep = Annotated[Array, Depends(read_images)]
@@ -113,7 +117,10 @@ async def read_ends(request: Request, settings: SettingsDep, model: ModelDep, fi
     """
     _check_type(request, ENDS_IN)
     taken = await _take(request, settings, model, ("images", "pixels", "latents"), ends=True)
-    return taken if isinstance(taken, np.ndarray) else await _fit(request, taken, model, fitting)
+    if isinstance(taken, np.ndarray):
+        return taken
+    with stage("preprocess"):
+        return await _fit(request, taken, model, fitting)
 
 
 EndsDep = Annotated[Array, Depends(read_ends)]
@@ -160,13 +167,14 @@ async def _take(
     if kind in IMAGE_TYPES:
         return [bytes(body)]
     reader = _Reader(settings, model, names, ends)
-    if kind == MULTIPART:
-        content_type = request.headers["content-type"]
-        return await off_loop_if(
-            len(body) > _INLINE_BYTES, reader.form, content_type, body, limiter=request.state.readers
-        )
-    read = {JSON: reader.json, NPY: reader.npy, SAFETENSORS: reader.safetensors}[kind]
-    return await off_loop_if(len(body) > _INLINE_BYTES, read, body, limiter=request.state.readers)
+    with stage("preprocess"):
+        if kind == MULTIPART:
+            content_type = request.headers["content-type"]
+            return await off_loop_if(
+                len(body) > _INLINE_BYTES, reader.form, content_type, body, limiter=request.state.readers
+            )
+        read = {JSON: reader.json, NPY: reader.npy, SAFETENSORS: reader.safetensors}[kind]
+        return await off_loop_if(len(body) > _INLINE_BYTES, read, body, limiter=request.state.readers)
 
 
 class _Reader:

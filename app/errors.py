@@ -93,6 +93,10 @@ class UncountedError(RefusedError):
     """A request cannot be counted, and is refused then."""
 
 
+class DrainingError(ReparamError):
+    """The service is about to stop."""
+
+
 class Kind(NamedTuple):
     """A kind of problem: its status, its name in the `type` member, and its title."""
 
@@ -123,6 +127,7 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
     OverloadedError: Kind(503, "overloaded", "The service has too much to do"),
     CheckpointError: Kind(503, "model-unavailable", "The model cannot be loaded"),
     DeadlineError: Kind(504, "deadline-exceeded", "The answer was not ready in time"),
+    DrainingError: Kind(503, "draining", "The service is stopping"),
 }
 
 
@@ -135,14 +140,13 @@ def problem_json(status: int, name: str, title: str, detail: str, request_id: st
 
 def problem(request: Request, status: int, name: str, title: str, detail: str) -> Response:
     """The answer for a problem."""
+    request.state.problem = name  # for the log and the metrics
     body = problem_json(status, name, title, detail, request.state.request_id)
-    # The header is set here too: an unexpected error is answered outside of the middleware that sets it elsewhere.
-    headers = {"X-Request-ID": request.state.request_id}
-    return Response(body, status, headers, media_type=PROBLEM_JSON)
+    return Response(body, status, media_type=PROBLEM_JSON)
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """The answer for an error that the table has."""
+    """The answer for an error that the table has; any other is logged, and the caller told no more than where."""
     for kind, (status, name, title) in PROBLEMS.items():
         if isinstance(error, kind):
             answer = problem(request, status, name, title, str(error))
@@ -191,7 +195,7 @@ async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    logger.error("unexpected error, request %s", request.state.request_id, exc_info=error)
+    logger.error("unexpected error", exc_info=error)
     detail = "an unexpected error; the log has it under this request_id"
     return problem(request, 500, "internal-server-error", "Internal Server Error", detail)
 
@@ -218,11 +222,7 @@ class ErrorsAsProblems:
         except Exception as error:
             if started:
                 raise
-            expected = isinstance(error, ReparamError)
-            answer = await (answer_error if expected else _unexpected)(Request(scope), error)
-            await answer(scope, receive, send)
-            if not expected:
-                raise
+            await (await answer_error(Request(scope), error))(scope, receive, send)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -232,7 +232,6 @@ def add_error_handlers(app: FastAPI) -> None:
         RequestValidationError: _invalid,
         HTTPException: _http,
         ClientDisconnect: _gone,
-        Exception: _unexpected,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

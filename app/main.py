@@ -1,5 +1,6 @@
 """The ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,11 +14,13 @@ from app.access import add_access
 from app.engine import Engine
 from app.errors import add_error_handlers
 from app.lifetime import Lifetime
-from app.middleware import HeadAsGet, PlainStartError, RequestId
+from app.middleware import HeadAsGet, PlainStartError
+from app.observation import Observation
 from app.openapi import DESCRIPTION, describe
-from app.routes import router
+from app.routes import metrics, router
 from app.settings import Settings
 from app.state import State
+from app.traces import Traces
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -40,7 +43,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         schema = await describe(app, engine, settings.keyed)
         app.openapi = lambda: schema  # type: ignore[method-assign]
-        yield {"settings": settings, "engine": engine, "readers": CapacityLimiter(settings.image_readers)}
+        traces = Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None
+        yield {
+            "settings": settings,
+            "engine": engine,
+            "readers": CapacityLimiter(settings.image_readers),
+            "draining": asyncio.Event(),
+            "traces": traces,
+        }
+        if traces:
+            await asyncio.to_thread(traces.close)
 
     app = FastAPIOffline(
         title="Reparam",
@@ -51,12 +63,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True, "docExpansion": "list"},
     )
     app.include_router(router)
+    if settings.metrics:
+        app.include_router(metrics.router)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Lifetime, settings)
     add_access(app, settings)
-    app.add_middleware(RequestId)
+    app.add_middleware(Observation, access_log=settings.access_log)
     app.add_middleware(PlainStartError)
     return app
 

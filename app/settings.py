@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.cores import available_cores
+from app.logs import LogFormat, LogLevel
 from models.files import ZOO, checkpoint_folder
 
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
@@ -26,7 +28,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    workers: PositiveInt = Field(1, le=256, description="Processes that serve.")
+    workers: PositiveInt = Field(
+        1, le=256, description="Processes that serve; `auto` is one for each core that this process may use."
+    )
     device: Literal["cpu", "cuda", "auto"] = Field(
         "auto", description="Where the models run: `cpu`, `cuda`, or `auto`: on a GPU if there is one."
     )
@@ -79,6 +83,12 @@ class Settings(BaseSettings):
     max_sheet_pixels: PositiveInt = Field(
         16_000_000, description="Most pixels of a PNG that is answered, the contact sheet's and the scale's."
     )
+    drain_delay_s: float = Field(
+        0,
+        ge=0,
+        le=3600,
+        description="How long a stop goes on taking requests, with `/readyz` false, so that load balancers notice.",
+    )
     shutdown_timeout_s: PositiveInt = Field(10, le=3600, description="How long a stop waits for requests in flight.")
     api_keys: SecretStr | None = Field(
         None, description="Keys that callers need, separated by commas; with none here or in the file, none is needed."
@@ -108,6 +118,16 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
         (), description="Addresses or networks of proxies, separated by commas, whose X-Forwarded-For is believed."
     )
+    log_format: LogFormat = Field("text", description="A line of the log is `text`, or an object of `json`.")
+    log_level: LogLevel = Field("info", description="`debug`, `info`, `warning` or `error`: the least that is logged.")
+    access_log: bool = Field(True, description="Whether each request is a line of the log.")
+    metrics: bool = Field(True, description="Whether `GET /metrics` answers.")
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]",
+        description="Address of an OpenTelemetry collector, `http://collector:4318` say: traces go to its /v1/traces "
+        "(needs the extra `otel`).",
+    )
 
     @field_validator("models", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
@@ -118,6 +138,11 @@ class Settings(BaseSettings):
     def keyed(self) -> bool:
         """Callers need a key."""
         return self.api_keys is not None or self.api_keys_file is not None
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _count_workers(cls, value: object) -> object:
+        return available_cores() if value == "auto" else value
 
     def checkpoint_folders(self) -> list[Path]:
         """Where each of `models` lies: a name without a slash is a shipped checkpoint's."""

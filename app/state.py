@@ -1,5 +1,6 @@
 """What the lifespan builds once and every request can reach."""
 
+import asyncio
 from typing import Annotated, TypedDict
 
 from anyio import CapacityLimiter
@@ -7,6 +8,7 @@ from fastapi import Depends, Query, Request
 
 from app.engine import Engine, Model
 from app.settings import Settings
+from app.traces import Traces
 
 
 class State(TypedDict):
@@ -15,6 +17,8 @@ class State(TypedDict):
     settings: Settings
     engine: Engine
     readers: CapacityLimiter  # of the threads that read uploaded images, which take the most memory
+    draining: asyncio.Event  # set when the stop begins
+    traces: Traces | None
 
 
 async def _settings(request: Request) -> Settings:
@@ -32,10 +36,13 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 
 
 async def _model(
+    request: Request,
     engine: EngineDep,
     model: Annotated[str | None, Query(description="The model's name; left out, the default model.")] = None,
 ) -> Model:
-    return engine.model(model)
+    found = engine.model(model)
+    request.state.model = found.name  # for the log and the spans
+    return found
 
 
 ModelDep = Annotated[Model, Depends(_model)]

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from app.errors import BodyTooLargeError, CodingError, MalformedError
 from app.settings import Settings
+from app.stages import stage
 
 Body = bytes | bytearray
 Limit = Literal["max_body_bytes", "max_json_bytes"]
@@ -33,7 +34,8 @@ async def read_body(request: Request, settings: Settings, limit: Limit = "max_bo
     chunks = _limited(request.stream(), name, most, "more")
     if coded:
         chunks = _limited(_expanded(chunks, request.state.hold), name, most, "more when expanded")
-    return await _joined(chunks)
+    with stage("read"):
+        return await _joined(chunks)
 
 
 def _coding(request: Request) -> str:

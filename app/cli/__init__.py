@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.data import data
+from app.cli.doctor import doctor
 from app.cli.evaluation import evaluate
 from app.cli.files import decode, encode, sample
 from app.cli.serve import serve
@@ -22,6 +23,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command(epilog="Example: PORT=9000 is --port 9000: reparam serve --port 9000")(serve)
+cli.command(epilog="Example: REPARAM_MODELS=runs/mine/checkpoint reparam doctor")(doctor)
 cli.command(epilog="Example: reparam train models/recipes/mnist-mlp.toml --data data/mnist --out runs/mnist-mlp")(train)
 cli.command(epilog="Example: reparam evaluate runs/mnist-mlp/checkpoint --data data/mnist")(evaluate)
 cli.add_typer(data)

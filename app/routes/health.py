@@ -1,8 +1,9 @@
 """Probes: is the process alive, and can it answer."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.answers import json_answer
+from app.errors import DrainingError
 from app.schemas import Alive, Ready
 from app.state import EngineDep
 
@@ -16,6 +17,8 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", response_model=Ready, operation_id="readyz")
-async def readyz(engine: EngineDep) -> Response:
-    """Every model is loaded, checked and warmed."""
+async def readyz(request: Request, engine: EngineDep) -> Response:
+    """Every model is loaded, checked and warmed, and no stop has begun."""
+    if request.state.draining.is_set():
+        raise DrainingError("the service is stopping: send requests elsewhere")
     return json_answer({"status": "ready", "models": list(engine.models)})

@@ -59,5 +59,5 @@ def running(*arguments: str, **environment: str) -> Iterator[tuple[str, subproce
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    assert process.returncode in (0, -signal.SIGTERM), output
+    assert process.returncode == 0, output
     assert "Traceback" not in output, output

@@ -1,0 +1,29 @@
+"""`reparam doctor`: check that the service can start, and say what it would be."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.serve import MODELS, read_settings
+
+
+def doctor(
+    model: MODELS = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Read the settings, load and check every model, and print what `reparam serve` would serve."""
+    settings = read_settings(models=",".join(model or []) or None)
+
+    import json
+
+    from app import traces
+    from app.access import check_access
+    from app.engine import Engine
+    from app.report import as_text, describe
+
+    check_access(settings)
+    if settings.otlp_endpoint:
+        traces.check_installed()
+    engine = Engine.load(settings.checkpoint_folders(), settings.default_model)
+    report = describe(settings, engine, f"http://{settings.host}:{settings.port}")
+    typer.echo(json.dumps(report, indent=2) if as_json else as_text(report))

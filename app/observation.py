@@ -1,0 +1,131 @@
+"""What is noted of every request: its id, its time by stage, a line in the log, metrics and a span."""
+
+import re
+import secrets
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import logs, metrics, stages
+from app.errors import answer_error
+from app.traces import parent_trace, trace_id
+
+if TYPE_CHECKING:
+    from app.traces import Traces
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9!#$%&*+./:=?@^_|~-]{1,128}")  # visible ASCII that needs no quotes in a log
+UNKNOWN = "other"  # the operation of a request for what is not there
+CLIENT_CLOSED_REQUEST = 499  # nginx's, for an answer that was never begun
+
+
+class Observation:
+    """Notes every request, and answers an unexpected error.
+
+    Whoever answers may set `request.state.model` to the name of the model that is asked, and `request.state.problem`
+    to the name of the problem that is told.
+    """
+
+    def __init__(self, app: ASGIApp, access_log: bool = True) -> None:
+        self.app, self._access_log = app, access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = perf_counter()
+        state = scope.setdefault("state", {})
+        request_id = traceparent = tracestate = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                request_id = value
+            elif name == b"traceparent":
+                traceparent = value
+            elif name == b"tracestate":
+                tracestate = value
+        state["request_id"] = ids = request_id.decode() if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
+        context = {"request_id": ids}
+        traces: Traces | None = state.get("traces")
+        span = traces.start(scope["method"], traceparent, tracestate) if traces else None
+        trace = trace_id(span) if span else parent_trace(traceparent)
+        if trace:
+            context["trace_id"] = trace
+        logs.REQUEST.set(context)
+        spells = stages.begin()
+        times: dict[stages.Stage, float] = {}
+        status = size = 0
+
+        async def send_noted(message: Message) -> None:
+            nonlocal status, size, times
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = ids
+                if spells and "model" in state:  # a data call
+                    times = stages.totals(spells)
+                    headers["Server-Timing"] = stages.server_timing(times)
+                if (draining := state.get("draining")) is not None and draining.is_set():
+                    headers["Connection"] = "close"
+            elif message["type"] == "http.response.body":
+                size += len(message.get("body", b""))
+            await send(message)
+
+        metrics.began()
+        try:
+            await self.app(scope, receive, send_noted)
+        except Exception as error:
+            if status:  # too late to tell the caller: the server logs it and closes the connection
+                raise
+            answer = await answer_error(Request(scope), error)
+            await answer(scope, receive, send_noted)
+        finally:
+            seconds = perf_counter() - began
+            status = status or CLIENT_CLOSED_REQUEST
+            operation = getattr(scope.get("route"), "operation_id", None) or UNKNOWN
+            metrics.ended(operation, status, state.get("problem"), seconds, times)
+            if span and traces:
+                traces.end(span, *_told(scope, operation, status), spells, status >= 500)
+            if self._access_log:
+                logs.log_request(_line(scope, status, seconds, size))
+
+
+def _path(scope: Scope) -> str:
+    """As it was sent, without the query, in which secrets may be."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def _line(scope: Scope, status: int, seconds: float, size: int) -> dict[str, Any]:
+    line = {
+        "method": scope["method"],
+        "path": _path(scope),
+        "status": status,
+        "duration_ms": round(seconds * 1e3, 2),
+        "bytes": size,
+    }
+    if scope.get("client"):
+        line["client"] = scope["client"][0]
+    for name in ("model", "problem", "key_id"):
+        if name in scope["state"]:
+            line[name] = scope["state"][name]
+    return line
+
+
+def _told(scope: Scope, operation: str, status: int) -> tuple[str, dict[str, Any]]:
+    """A span's name and attributes. Source: OpenTelemetry's semantic conventions for HTTP servers."""
+    route = getattr(scope.get("route"), "path", None)
+    state = scope["state"]
+    return f"{scope['method']} {route}" if route else scope["method"], {
+        "http.request.method": scope["method"],
+        "http.route": route,
+        "http.response.status_code": status,
+        "url.path": _path(scope),
+        "url.scheme": scope["scheme"],
+        "client.address": scope["client"][0] if scope.get("client") else None,
+        "error.type": state.get("problem") if status >= 500 else None,
+        "reparam.operation": operation,
+        "reparam.model": state.get("model"),
+        "reparam.request_id": state["request_id"],
+    }

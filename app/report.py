@@ -1,0 +1,77 @@
+"""What a service is: its models, its settings, its versions. Told at the start and by `reparam doctor`."""
+
+import platform
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from app.engine import Engine
+from app.settings import Settings
+
+PACKAGES = ("torch", "numpy", "fastapi", "uvicorn")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of the program itself, of Python, and of the packages that matter most."""
+    return {"reparam": version("reparam"), "python": platform.python_version()} | {
+        package: version(package) for package in PACKAGES
+    }
+
+
+def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]:
+    """Everything that an operator may want to see at a glance, as JSON; never a secret.
+
+    Args:
+        address: http://HOST:PORT.
+    """
+    cards = {name: model.card() for name, model in engine.models.items()}
+    folders = dict(zip(cards, settings.checkpoint_folders(), strict=True))
+    return {
+        "address": address,
+        "docs": f"{address}/docs",
+        "default_model": engine.default,
+        "models": [
+            {key: card[key] for key in ("name", "kind", "latents", "parameters", "sha256")}
+            | {"folder": str(folders[name])}
+            for name, card in cards.items()
+        ],
+        "device": "cpu",
+        "workers": settings.workers,
+        "threads": settings.threads,
+        "limits": {name: getattr(settings, name) for name in Settings.model_fields if _is_limit(name)},
+        "keys": settings.keyed,
+        "rate_limit": settings.rate_limit,
+        "metrics": f"{address}/metrics" if settings.metrics else None,
+        "traces": settings.otlp_endpoint,
+        "logs": {"format": settings.log_format, "level": settings.log_level, "access": settings.access_log},
+        "versions": versions(),
+    }
+
+
+def _is_limit(setting: str) -> bool:
+    return setting.startswith("max_") or setting.endswith("_timeout_s")
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """A block to read."""
+    rows = [("address", f"{report['address']}, try it at {report['docs']}")]
+    for model in report["models"]:
+        name = model["name"] + (" (default)" if model["name"] == report["default_model"] else "")
+        rows.append(
+            (
+                "model",
+                f"{name}: {model['kind']}, {model['latents']} latents, {model['parameters']:,} parameters, "
+                f"sha256 {model['sha256'][:12]}, from {model['folder']}",
+            )
+        )
+    rows.append(("runs on", f"{report['device']}, workers {report['workers']}, threads of each {report['threads']}"))
+    rows.append(("limits", ", ".join(f"{name} {value}" for name, value in report["limits"].items())))
+    rows.append(("keys", "asked for" if report["keys"] else "not asked for"))
+    rows.append(("rate", report["rate_limit"] or "not limited"))
+    rows.append(("metrics", report["metrics"] or "off"))
+    rows.append(("traces", f"to {report['traces']}" if report["traces"] else "off"))
+    logs = report["logs"]
+    rows.append(("logs", f"{logs['format']}, {logs['level']}, requests {'on' if logs['access'] else 'off'}"))
+    rows.append(("versions", ", ".join(f"{name} {value}" for name, value in report["versions"].items())))
+    return "\n".join(["Reparam", *(f"  {name:<9}{value}" for name, value in rows)])

@@ -1,0 +1,84 @@
+"""A process that serves: how it stops, and how it reads its models anew."""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from app import metrics
+
+if TYPE_CHECKING:
+    from app.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """A server that stops in two steps and ends well, and reloads its models on SIGHUP.
+
+    On SIGTERM or SIGINT it is not ready from then on, goes on serving for `drain_delay_s`, takes no more connections,
+    finishes what is in flight, and returns. A second SIGINT ends it at once.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, drain_delay_s: float = 0, started: Callable[["Engine"], None] | None = None
+    ) -> None:
+        """`started` is called once, when the models are loaded and the port is open."""
+        super().__init__(config)
+        self._drain_delay_s, self._announce = drain_delay_s, started
+        self._stop_at: float | None = None
+        self._reload_wanted = False
+        self._reloading: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """For good: the process ends with the server, and a late signal must not be its exit status."""
+        signal.signal(signal.SIGINT, self.handle_exit)
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.signal(signal.SIGHUP, self.handle_reload)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None = None) -> None:  # noqa: ARG002
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + self._drain_delay_s
+            if self.started:
+                self.lifespan.state["draining"].set()
+        elif sig == signal.SIGINT:
+            self.should_exit = self.force_exit = True
+
+    def handle_reload(self, sig: int, frame: FrameType | None = None) -> None:  # noqa: ARG002
+        self._reload_wanted = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._announce:
+            self._announce(self.lifespan.state["engine"])
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        metrics.flush()
+        if self._stop_at is not None:
+            self.lifespan.state["draining"].set()
+            self.should_exit |= time.monotonic() >= self._stop_at
+        if self._reload_wanted and (self._reloading is None or self._reloading.done()):
+            self._reload_wanted = False
+            self._reloading = asyncio.create_task(self._reload())
+        return await super().on_tick(counter)
+
+    async def _reload(self) -> None:
+        logger.info("SIGHUP: reading the models anew")
+        try:
+            await self.lifespan.state["engine"].reload()
+        except Exception:
+            logger.exception("the models were not reloaded; the old ones go on")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        metrics.flush()

@@ -1,0 +1,69 @@
+"""Where the time of a request goes: its stages, each in seconds."""
+
+from contextvars import ContextVar
+from time import perf_counter
+from types import TracebackType
+from typing import Literal, NamedTuple, get_args
+
+Stage = Literal["read", "preprocess", "queue", "infer", "encode"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+class Spell(NamedTuple):
+    """A stretch of time that a request spent in a stage."""
+
+    stage: Stage
+    end: float  # on the clock of `time.perf_counter`
+    seconds: float
+
+
+_spells: ContextVar[list[Spell] | None] = ContextVar("spells", default=None)
+
+
+def begin() -> list[Spell]:
+    """Begin a request: the list that its spells will be in, those spent in its threads included."""
+    spells: list[Spell] = []
+    _spells.set(spells)
+    return spells
+
+
+def spend(name: Stage, seconds: float) -> None:
+    """Note that the request has just spent so long in a stage; outside of a request nothing happens."""
+    spells = _spells.get()
+    if spells is not None:
+        spells.append(Spell(name, perf_counter(), seconds))
+
+
+class _Timer:
+    __slots__ = ("_began", "_name")
+
+    def __init__(self, name: Stage) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        spend(self._name, perf_counter() - self._began)
+
+
+def stage(name: Stage) -> _Timer:
+    """Time what a request does in the `with` block, as one of its stages."""
+    return _Timer(name)
+
+
+def totals(spells: list[Spell]) -> dict[Stage, float]:
+    """Seconds by stage, of those that the request went through, in their order."""
+    sums: dict[Stage, float] = {}
+    for name in STAGES:
+        times = [spell.seconds for spell in spells if spell.stage == name]
+        if times:
+            sums[name] = sum(times)
+    return sums
+
+
+def server_timing(sums: dict[Stage, float]) -> str:
+    """The value of the header Server-Timing, in milliseconds. Source: W3C Server Timing."""
+    return ", ".join([f"{name};dur={seconds * 1e3:.3f}" for name, seconds in sums.items()])

@@ -1,0 +1,188 @@
+"""Several processes that serve on one port: how they share signals and figures, and replace each other."""
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from app import metrics
+from app.server import Server
+from models.errors import ReparamError
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  a private folder is made there
+BOOT_S = 60  # until a worker is expected to answer at all
+HUNG_S = 30  # a worker that is silent for so long is replaced
+BRIEF_S = 10  # a worker that lived shorter than this is replaced ever more slowly
+SLOWEST_RESTART_S = 60
+STOP_MARGIN_S = 10  # beyond the time that workers are given to stop
+
+logger = logging.getLogger(__name__)
+
+
+class Worker(Process):
+    """A process that serves beside others. It outlives neither its supervisor nor a long silence."""
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], drain_delay_s: float, failures: int = 0
+    ) -> None:
+        """`failures` is how many before it, one after another, failed to start or lived briefly."""
+        super().__init__(config, sockets)
+        self.failures = failures
+        self.served = False  # as far as the supervisor has heard
+        self.due = time.monotonic() + (min(2.0 ** (failures - 2), SLOWEST_RESTART_S) if failures > 1 else 0)
+        self._drain_delay_s = drain_delay_s
+        self._asked = False
+
+    def start(self) -> None:
+        # A worker that is not ready to hear SIGHUP would die of it: it waits until `target` takes it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        super().start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        self._began = time.monotonic()
+        self._heard = self._began + BOOT_S
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        self.parent_conn.close()  # the supervisor has the other copy: when it ends, so does the pipe
+        self._server = Server(self.config, self._drain_delay_s)
+        signal.signal(signal.SIGHUP, self._server.handle_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        super().target(sockets)
+
+    def always_pong(self) -> None:
+        """Answer pings until the supervisor ends, and then stop as well."""
+        with suppress(EOFError, OSError):
+            super().always_pong()
+        self.server.handle_exit(signal.SIGTERM, None)
+
+    def is_alive(self, timeout: float = HUNG_S) -> bool:
+        """Whether it runs, and has answered a ping in the last `timeout` seconds. Never waits."""
+        if not self.process.is_alive():
+            return False
+        with suppress(OSError, EOFError):
+            while self.parent_conn.poll():
+                self.served |= self.parent_conn.recv()
+                self._heard, self._asked = time.monotonic(), False
+            if not self._asked:
+                self.parent_conn.send(b"ping")
+                self._asked = True
+        return time.monotonic() - self._heard < timeout
+
+    def lived_briefly(self) -> bool:
+        """Whether it never served, or not for long."""
+        return not self.served or time.monotonic() - self._began < BRIEF_S
+
+
+class Supervisor(Multiprocess):
+    """Keeps several workers on one port: replaces those that die, and passes signals on.
+
+    Where no worker has ever served and one cannot start, the whole start has failed. Later on a worker that cannot
+    start is tried again, ever more slowly, while the others serve.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], drain_delay_s: float, started: Callable[[], None]
+    ) -> None:
+        """`started` is called once, when every worker serves."""
+        super().__init__(config, sockets)
+        self.failed = False
+        self._drain_delay_s, self._announce = drain_delay_s, started
+        self._workers: list[Worker] = []
+        self._stop_s = drain_delay_s + (config.timeout_graceful_shutdown or 0) + STOP_MARGIN_S
+        # A signal makes the first of them readable, and so ends the wait below.
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+
+    def run(self) -> None:
+        self._workers = [self._worker() for _ in range(self.processes_num)]
+        announced = False
+        while not self.should_exit.is_set():
+            self.keep_subprocess_alive()
+            if not announced and all(worker.served for worker in self._workers):
+                announced = True
+                self._announce()
+            wait([self._wake, *(worker.process.sentinel for worker in self._running())], timeout=0.2)
+            with suppress(BlockingIOError):
+                self._wake.recv(4096)
+            self.handle_signals()
+        self._stop()
+
+    def keep_subprocess_alive(self) -> None:
+        """Start the workers that are due, and replace those that are dead or hung."""
+        for i, worker in enumerate(self._workers):
+            if worker.pid is None:
+                if time.monotonic() >= worker.due:
+                    worker.start()
+                continue
+            if worker.is_alive():
+                continue
+            worker.kill()
+            worker.process.join()
+            metrics.forget(worker.pid)
+            if worker.exitcode == STARTUP_FAILURE and not any(each.served for each in self._workers):
+                self.failed = True
+                self.should_exit.set()
+                return
+            self._workers[i] = self._worker(worker.failures + 1 if worker.lived_briefly() else 0)
+            wait_s = max(0.0, self._workers[i].due - time.monotonic())
+            logger.error(
+                "worker %d ended with status %s; another one starts in %.0f s", worker.pid, worker.exitcode, wait_s
+            )
+
+    def handle_hup(self) -> None:
+        """Pass it on; a worker that is starting takes it when it can."""
+        for worker in self._running():
+            with suppress(ProcessLookupError):
+                os.kill(worker.process.pid or 0, signal.SIGHUP)
+
+    def handle_ttin(self) -> None:
+        logger.warning("the number of workers is fixed: set REPARAM_WORKERS and start again")
+
+    handle_ttou = handle_ttin
+
+    def _worker(self, failures: int = 0) -> Worker:
+        return Worker(self.config, self.sockets, self._drain_delay_s, failures)
+
+    def _running(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.pid is not None]
+
+    def _stop(self) -> None:
+        for worker in self._running():
+            worker.terminate()
+        deadline = time.monotonic() + self._stop_s
+        for worker in self._running():
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.exitcode is None:
+                logger.error("worker %s does not stop, and is killed", worker.pid)
+                worker.process.kill()
+                worker.process.join()
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """A folder in which workers share their figures, in memory if there is any: elsewhere nothing may be writable."""
+    try:
+        folder = tempfile.mkdtemp(
+            prefix="reparam-metrics-", dir=SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+        )
+    except OSError as error:
+        raise ReparamError(
+            f"metrics of several workers: expected {SHARED_MEMORY} or a folder for temporary files "
+            f"that can be written, found neither: {error}"
+        ) from error
+    os.environ[metrics.FOLDER] = folder
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""Traces, to an OpenTelemetry collector by OTLP over HTTP: a span a request, with its stages as children.
+
+Nothing of OpenTelemetry is imported unless a collector is set: the packages come with the extra `otel`.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from importlib.metadata import version
+from threading import Thread
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any
+
+from models.errors import ReparamError
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from app.stages import Spell
+
+FLUSH_S = 3  # at the stop, for what has not been sent
+TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+def parent_trace(traceparent: bytes) -> str | None:
+    """The trace id of a `traceparent` header; None if the header is not valid. Source: W3C Trace Context, 3.2."""
+    match = TRACEPARENT.fullmatch(traceparent)
+    if match is None or (match[1] == b"00" and match[5]):
+        return None
+    return match[2].decode()
+
+
+def check_installed() -> None:
+    """Raises: ReparamError: if the packages that traces need are not there."""
+    try:
+        import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    except ModuleNotFoundError as error:
+        raise ReparamError(
+            "otlp_endpoint (REPARAM_OTLP_ENDPOINT): expected the packages of the extra otel "
+            f"(pip install -c constraints.txt -e '.[otel]'), found no {error.name}"
+        ) from error
+
+
+class Traces:
+    """Makes spans, and sends them from a thread of its own: a collector that fails costs spans, never requests."""
+
+    def __init__(self, endpoint: str) -> None:
+        """Raises: ReparamError: if the packages are not installed.
+
+        Args:
+            endpoint: the collector's address; spans go to its /v1/traces.
+        """
+        check_installed()
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        address = endpoint.rstrip("/")
+        exporter = OTLPSpanExporter(address if address.endswith("/v1/traces") else f"{address}/v1/traces")
+        # OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER are read from the environment, as everywhere.
+        resource = Resource.create({SERVICE_NAME: "reparam", SERVICE_VERSION: version("reparam")})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("reparam", version("reparam"))
+        self._propagator = TraceContextTextMapPropagator()
+
+    def start(self, method: str, traceparent: bytes, tracestate: bytes) -> Span:
+        """Begin the span of a request, under the caller's own if the headers name one."""
+        from opentelemetry.trace import SpanKind
+
+        headers = {"traceparent": traceparent.decode("latin-1"), "tracestate": tracestate.decode("latin-1")}
+        return self._tracer.start_span(method, self._propagator.extract(headers), SpanKind.SERVER)
+
+    def end(self, span: Span, name: str, attributes: dict[str, Any], spells: list[Spell], failed: bool) -> None:
+        """End it, with what is known now, and its stages as children."""
+        if span.is_recording():
+            from opentelemetry.trace import StatusCode, set_span_in_context
+
+            now, clock = time_ns(), perf_counter()
+            context = set_span_in_context(span)
+            for spell in spells:
+                end = now - int((clock - spell.end) * 1e9)
+                child = self._tracer.start_span(spell.stage, context, start_time=end - int(spell.seconds * 1e9))
+                child.end(end)
+            span.update_name(name)
+            span.set_attributes({key: value for key, value in attributes.items() if value is not None})
+            if failed:
+                span.set_status(StatusCode.ERROR)
+        span.end()
+
+    def close(self) -> None:
+        """Send what waits, for some seconds at most."""
+        sender = Thread(target=self._provider.shutdown, daemon=True)
+        sender.start()
+        sender.join(FLUSH_S)
+
+
+def trace_id(span: Span) -> str:
+    """As the headers and the log write it."""
+    return f"{span.get_span_context().trace_id:032x}"
