@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs, metrics, stages
-from app.errors import answer_error
+from app.errors import CLIENT_CLOSED_REQUEST, answer_error
 from app.traces import parent_trace, trace_id
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9!#$%&*+./:=?@^_|~-]{1,128}")  # visible ASCII that needs no quotes in a log
 UNKNOWN = "other"  # the operation of a request for what is not there
-CLIENT_CLOSED_REQUEST = 499  # nginx's, for an answer that was never begun
 
 
 class Observation:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from app.engine import Engine
+from app.network import find_device
 from app.settings import Settings
 
 PACKAGES = ("torch", "numpy", "fastapi", "uvicorn")
@@ -25,18 +26,16 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
     Args:
         address: http://HOST:PORT.
     """
-    cards = {name: model.card() for name, model in engine.models.items()}
-    folders = dict(zip(cards, settings.checkpoint_folders(), strict=True))
     return {
         "address": address,
         "docs": f"{address}/docs",
         "default_model": engine.default,
         "models": [
-            {key: card[key] for key in ("name", "kind", "latents", "parameters", "sha256")}
-            | {"folder": str(folders[name])}
-            for name, card in cards.items()
+            {key: model.card()[key] for key in ("name", "kind", "latents", "parameters", "sha256")}
+            | {"folder": str(model.folder)}
+            for model in engine.models.values()
         ],
-        "device": "cpu",
+        "device": str(find_device(settings.device)),
         "workers": settings.workers,
         "threads": settings.threads,
         "limits": {name: getattr(settings, name) for name in Settings.model_fields if _is_limit(name)},

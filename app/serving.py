@@ -35,8 +35,12 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         server_header=False,
         access_log=False,
+        http="app.protocol:BoundedProtocol",
+        ws="none",
+        proxy_headers=False,  # REPARAM_TRUSTED_PROXIES says which are believed
         log_config=logs.config(settings.log_format, settings.log_level),
     )
+    check_access(settings)
     listener = _listen(settings.host, settings.port)
     address = _address(settings.host, listener)
 

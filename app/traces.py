@@ -1,6 +1,6 @@
 """Traces, to an OpenTelemetry collector by OTLP over HTTP: a span a request, with its stages as children.
 
-Nothing of OpenTelemetry is imported unless a collector is set: the packages come with the extra `otel`.
+Nothing of them is imported unless a collector is set: the packages come with the extra `otel`.
 """
 
 from __future__ import annotations

@@ -115,6 +115,7 @@ def test_every_example_runs_as_it_stands(client: TestClient) -> None:
         "get_map",
         "healthz",
         "readyz",
+        "metrics",
     }
 
 

@@ -1,0 +1,94 @@
+"""What is counted in one process; several are in tests/e2e."""
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+from starlette.testclient import TestClient
+
+from app import metrics
+from app.main import create_app
+from app.settings import Settings
+from tests.app.problems import assert_problem
+
+
+def scrape(client: TestClient) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every sample, by its name and labels."""
+    families = prometheus(client.get("/metrics").text)
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def _value(samples, sample: str, /, **labels: str) -> float:
+    return samples.get((sample, tuple(sorted(labels.items()))), 0.0)
+
+
+def test_requests_errors_and_times_are_counted(client: TestClient) -> None:
+    before = scrape(client)
+    for _ in range(3):
+        client.get("/v1/sample?model=mnist-mlp&seed=1")
+    client.get("/v1/sample?model=nobody")
+    client.get("/nothing/at/all")
+    after = scrape(client)
+
+    def grown(name: str, /, **labels: str) -> float:
+        return _value(after, name, **labels) - _value(before, name, **labels)
+
+    assert grown("reparam_requests_total", operation="sample", status="200") == 3
+    assert grown("reparam_requests_total", operation="sample", status="404") == 1
+    assert grown("reparam_errors_total", operation="sample", type="model-not-found") == 1
+    assert grown("reparam_requests_total", operation="other", status="404") == 1
+    assert grown("reparam_request_seconds_count", operation="sample") == 4
+    assert grown("reparam_request_seconds_bucket", operation="sample", le="+Inf") == 4
+    assert grown("reparam_request_seconds_sum", operation="sample") > 0
+    assert grown("reparam_stage_seconds_count", stage="encode") == 3
+    assert _value(after, "reparam_requests_in_flight") == 1  # the scrape itself
+
+
+def test_what_the_engine_tells_is_counted(client: TestClient) -> None:
+    before = scrape(client)
+    metrics.batch("mnist-mlp", "encode", 3, 0.002)
+    metrics.batch("mnist-mlp", "encode", 32, 0.002)
+    metrics.queued("mnist-mlp", 5)
+    metrics.queued("mnist-mlp", -2)
+    metrics.queue_age("mnist-mlp", 0.25)
+    metrics.reloaded("mnist-mlp", True)
+    metrics.reloaded("mnist-mlp", False)
+    after = scrape(client)
+    metrics.queued("mnist-mlp", -3)
+    metrics.queue_age("mnist-mlp", 0)
+    which = {"model": "mnist-mlp", "function": "encode"}
+
+    def grown(name: str, /, **labels: str) -> float:
+        return _value(after, name, **labels) - _value(before, name, **labels)
+
+    assert grown("reparam_batch_images_bucket", le="2.0", **which) == 0
+    assert grown("reparam_batch_images_bucket", le="4.0", **which) == 1
+    assert grown("reparam_batch_images_bucket", le="32.0", **which) == 2  # a bound is within its bucket
+    assert grown("reparam_batch_images_sum", **which) == grown("reparam_images_total", **which) == 35
+    assert grown("reparam_batch_seconds_sum", **which) == pytest.approx(0.004)
+    assert grown("reparam_queue_images", model="mnist-mlp") == 3
+    assert _value(after, "reparam_queue_age_seconds", model="mnist-mlp") == 0.25
+    assert grown("reparam_reloads_total", model="mnist-mlp", outcome="success") == 1
+    assert grown("reparam_reloads_total", model="mnist-mlp", outcome="failure") == 1
+
+
+def test_the_models_and_the_build_are_told(client: TestClient) -> None:
+    samples = scrape(client)
+    cards = client.get("/v1/models").json()["models"]
+    for card in cards:
+        labels = {key: card[key] for key in ("name", "kind", "sha256")}
+        assert _value(samples, "reparam_model_info", **labels) == 1
+    (build,) = [dict(labels) for name, labels in samples if name == "reparam_build_info"]
+    assert build["version"] and build["python"].startswith("3.") and build["torch"].startswith("2.")
+
+
+def test_open_metrics_is_told_to_who_accepts_it(client: TestClient) -> None:
+    answer = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert {"reparam_requests", "reparam_model"} <= {family.name for family in open_metrics(answer.text)}
+    assert client.get("/metrics").headers["content-type"].startswith("text/plain")
+
+
+def test_it_can_be_turned_off() -> None:
+    with TestClient(create_app(Settings(models="mnist-mlp", metrics=False))) as client:
+        assert_problem(client.get("/metrics"), 404, "not-found")
+        assert "/metrics" not in client.get("/openapi.json").json()["paths"]

@@ -1,0 +1,89 @@
+"""What a server does on signals; whole processes are in tests/e2e."""
+
+import asyncio
+import signal
+
+import pytest
+import uvicorn
+
+from app.server import Server
+
+
+class Engine:
+    """Counts how often it was told to reload, and fails the first time."""
+
+    def __init__(self) -> None:
+        self.reloads = 0
+        self.going = asyncio.Event()
+
+    async def reload(self) -> None:
+        self.reloads += 1
+        if self.reloads == 1:
+            raise OSError("no such disk")
+        await self.going.wait()
+
+
+async def _app(scope, receive, send) -> None:
+    pass
+
+
+def _server(drain_delay_s: float = 0) -> tuple[Server, Engine, asyncio.Event]:
+    config = uvicorn.Config(_app)
+    config.load()
+    server = Server(config, drain_delay_s)
+    server.lifespan = config.lifespan_class(config)
+    engine, draining = Engine(), asyncio.Event()
+    server.lifespan.state |= {"engine": engine, "draining": draining}
+    server.started = True
+    return server, engine, draining
+
+
+def test_sighup_reloads_once_at_a_time_and_survives_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        server, engine, _ = _server()
+
+        async def tick() -> None:
+            assert not await server.on_tick(0)
+            await asyncio.sleep(0)
+
+        await tick()
+        assert engine.reloads == 0
+        server.handle_reload(signal.SIGHUP)
+        await tick()
+        assert engine.reloads == 1 and "no such disk" in caplog.text
+        server.handle_reload(signal.SIGHUP)
+        server.handle_reload(signal.SIGHUP)
+        await tick()
+        server.handle_reload(signal.SIGHUP)  # while it reloads: kept for later
+        await tick()
+        assert engine.reloads == 2
+        engine.going.set()
+        await asyncio.sleep(0)
+        await tick()
+        assert engine.reloads == 3
+
+    asyncio.run(run())
+
+
+def test_a_stop_is_told_at_once_and_waits_for_the_drain() -> None:
+    async def run() -> None:
+        server, _, draining = _server(drain_delay_s=0.2)
+        server.handle_exit(signal.SIGTERM)
+        assert draining.is_set()
+        assert not await server.on_tick(0)
+        server.handle_exit(signal.SIGTERM)  # a second one hastens nothing
+        assert not await server.on_tick(0) and not server.force_exit
+        await asyncio.sleep(0.25)
+        assert await server.on_tick(0)
+
+    asyncio.run(run())
+
+
+def test_a_second_interrupt_ends_the_wait() -> None:
+    async def run() -> None:
+        server, _, _ = _server(drain_delay_s=100)
+        server.handle_exit(signal.SIGINT)
+        server.handle_exit(signal.SIGINT)
+        assert await server.on_tick(0) and server.force_exit
+
+    asyncio.run(run())

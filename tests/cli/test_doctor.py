@@ -1,0 +1,53 @@
+"""`reparam doctor`: what would be served."""
+
+import json
+import os
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import REPARAM
+
+pytestmark = pytest.mark.e2e
+
+
+def _doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [REPARAM, "doctor", *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
+
+
+def test_what_would_be_served_is_told(zoo: Path) -> None:
+    config = json.loads((zoo / "mnist-mlp" / "config.json").read_text())
+    end = _doctor("--json", REPARAM_MODELS="mnist-mlp", REPARAM_WORKERS="2", REPARAM_MAX_IMAGES="7")
+    assert end.returncode == 0, end.stderr
+    report = json.loads(end.stdout)
+    (model,) = report["models"]
+    assert (model["name"], model["kind"], model["latents"]) == ("mnist-mlp", "vae", 50)
+    assert model["sha256"] == config["weights"]["sha256"] and model["folder"] == str(zoo / "mnist-mlp")
+    # 784-256-50 twice with biases, the encoder's last layer for a mean and a variance
+    assert model["parameters"] == 784 * 256 + 256 + 256 * 100 + 100 + 50 * 256 + 256 + 256 * 784 + 784
+    assert (report["workers"], report["limits"]["max_images"]) == (2, 7)
+    assert report["docs"] == "http://127.0.0.1:8000/docs"
+    assert report["versions"]["torch"] == version("torch")
+
+
+def test_the_block_is_to_be_read() -> None:
+    end = _doctor("--model", "mnist-mlp", REPARAM_METRICS="false")
+    assert end.returncode == 0, end.stderr
+    lines = end.stdout.splitlines()
+    assert lines[0] == "Reparam"
+    assert any("mnist-mlp (default): vae, 50 latents, 441,204 parameters, sha256" in line for line in lines)
+    assert any(line.split() == ["metrics", "off"] for line in lines)
+    assert any("http://127.0.0.1:8000/docs" in line for line in lines)
+
+
+def test_a_bad_checkpoint_is_one_line(zoo: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(zoo / "mnist-mlp", bad)
+    (bad / "model.safetensors").write_bytes(b"\0" * 100)
+    end = _doctor("--model", f"{bad}/")
+    assert end.returncode == 1 and end.stdout == ""
+    assert end.stderr.startswith("error: ") and "model.safetensors" in end.stderr and end.stderr.count("\n") == 1

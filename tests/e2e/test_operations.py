@@ -1,0 +1,192 @@
+"""Several workers under load and under signals, as an operator has them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.server import REPARAM, free_port, running, wait_until_ready
+
+pytestmark = pytest.mark.e2e
+
+REPLACED_S = 60  # mostly Python's and torch's import, on a busy machine
+
+
+def _workers(supervisor: int) -> set[int]:
+    """Those of its children that serve; another one keeps track of resources for Python."""
+    found = set()
+    for pid in map(int, Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()):
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            found.add(pid)
+    return found
+
+
+def _wait(what, seconds: float = REPLACED_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def _requests(url: str) -> float:
+    """How many samples were drawn, as the worker that happens to answer says."""
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "reparam_requests_total" and sample.labels == {"operation": "sample", "status": "200"}
+    )
+
+
+def _counts(url: str) -> set[float]:
+    time.sleep(0.3)  # a worker shares what it counted ten times a second
+    return {_requests(url) for _ in range(12)}  # each on a connection of its own: either worker answers
+
+
+def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [REPARAM, "serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp"],
+            env=os.environ | {"REPARAM_LOG_FORMAT": "json"},
+            stdout=out,
+            stderr=out,
+            text=True,
+        )
+    try:
+        wait_until_ready(url, process)
+
+        def lines() -> Iterator[dict[str, object]]:
+            return (json.loads(line) for line in log.read_text().splitlines())
+
+        _wait(lambda: any(line["message"] == "started" for line in lines()))
+        before = _workers(process.pid)
+        assert len(before) == 2
+        (folder,) = [path for path in Path("/dev/shm").glob("reparam-metrics-*") if _is_of(path, before)]
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+        done = 0
+        while len({line["pid"] for line in lines() if line.get("path") == "/v1/sample"}) < 2:
+            assert httpx.get(f"{url}/v1/sample?seed=1").status_code == 200
+            done += 1
+            assert done < 500, "both workers take requests"
+        assert _counts(url) == {done}
+
+        victim = min(before)
+        lost, answered, stop = [], [], threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                try:
+                    answered.append(httpx.get(f"{url}/v1/sample?seed=1", timeout=30).status_code)
+                except httpx.TransportError as error:
+                    lost.append(error)
+
+        askers = [threading.Thread(target=ask) for _ in range(2)]
+        for asker in askers:
+            asker.start()
+        time.sleep(1)
+        os.kill(victim, signal.SIGKILL)
+        _wait(lambda: {line["pid"] for line in lines() if line.get("path") == "/v1/sample"} - before)
+        stop.set()
+        for asker in askers:
+            asker.join()
+        assert set(answered) == {200} and len(lost) <= len(askers), lost
+        assert victim not in _workers(process.pid) and len(_workers(process.pid)) == 2
+        counts = _counts(url)
+        # All but what the killed worker had in hand, or counted in its last tenth of a second.
+        assert len(counts) == 1 and done + len(answered) - 100 <= counts.pop() <= done + len(answered) + len(lost)
+        assert "reparam_requests_in_flight 1.0" in httpx.get(f"{url}/metrics").text
+
+        process.send_signal(signal.SIGHUP)
+        _wait(lambda: sum("SIGHUP" in str(line["message"]) for line in lines()) == 2, 5)
+        assert len(_workers(process.pid)) == 2 and httpx.get(f"{url}/readyz").status_code == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert not folder.exists()
+    assert all(line["logger"] != "uvicorn.access" for line in lines())
+    (report,) = [line for line in lines() if line["message"] == "started"]
+    assert report["address"] == url and [model["name"] for model in report["models"]] == ["mnist-mlp"]
+
+
+def _is_of(folder: Path, pids: set[int]) -> bool:
+    return any((folder / f"counter_{pid}.db").exists() for pid in pids)
+
+
+def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mnist-mlp"
+    shutil.copytree(zoo / "mnist-mlp", mine)
+    with running("--model", f"{mine}/", "--workers", "2") as (url, process):
+        _wait(lambda: len(_workers(process.pid)) == 2)
+        time.sleep(2)
+        (mine / "model.safetensors").write_bytes(b"\0" * 100)
+        victim = min(_workers(process.pid))
+        os.kill(victim, signal.SIGKILL)
+        seen: set[int] = set()
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            seen |= _workers(process.pid)
+            assert httpx.get(f"{url}/readyz", timeout=10).status_code == 200
+            time.sleep(0.05)
+        assert 3 <= len(seen) <= 2 + 6, seen  # after 0, 0, 1, 2, 4 and 8 seconds, if starting took no time
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_drains_first(sent: signal.Signals) -> None:
+    with running("--model", "mnist-mlp", REPARAM_DRAIN_DELAY_S="1.5") as (url, process):
+        with httpx.Client(base_url=url) as client:
+            assert client.get("/readyz").status_code == 200
+            process.send_signal(sent)
+            began = time.monotonic()
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:reparam:problem:draining")
+            assert answer.headers["connection"] == "close"
+        while time.monotonic() < began + 1:
+            assert httpx.get(f"{url}/v1/sample").status_code == 200  # new connections, too
+        assert process.wait(30) == 0
+        assert time.monotonic() - began >= 1.5
+
+
+def test_workers_end_with_their_supervisor() -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [REPARAM, "serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    folders: list[Path] = []
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        _wait(lambda: len(_workers(process.pid)) == 2)
+        workers = _workers(process.pid)
+        folders = [path for path in Path("/dev/shm").glob("reparam-metrics-*") if _is_of(path, workers)]
+        process.kill()
+        process.wait()
+        _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    with running("--model", "mnist-mlp") as (url, _):
+        command = [REPARAM, "serve", "--model", "mnist-mlp", "--port", url.rpartition(":")[2]]
+        end = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert end.returncode == 1 and end.stderr.startswith("error: host, port:") and end.stderr.count("\n") == 1
