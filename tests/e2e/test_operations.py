@@ -123,7 +123,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
 
 
 def _is_of(folder: Path, pids: set[int]) -> bool:
-    return any((folder / f"counter_{pid}.db").exists() for pid in pids)
+    return any((folder / f"gauge_livesum_{pid}.db").exists() for pid in pids)
 
 
 def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo: Path, tmp_path: Path) -> None:
