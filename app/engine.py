@@ -12,9 +12,11 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.batching import Columns, Lane
+from app import metrics
+from app.batching import Columns, Lane, Observer
 from app.interpolation import Way, linear, spherical
 from app.network import Device, Network, find_device, limit_threads
+from app.stages import spend
 from models import novelty
 from models.checkpoint import LatentMap, load_checkpoint, read_outline
 from models.errors import CheckpointError, InputError, NotGenerativeError, ReparamError, ShapeError
@@ -70,6 +72,19 @@ class Scored(NamedTuple):
     percentile: Array | None  # of the surprise, 0..100 among held-out digits; None: the checkpoint has none to compare
 
 
+class _Measured(Observer):
+    """A lane's, for the metrics."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def waiting(self, rows: int) -> None:
+        metrics.queued(self._model, rows)
+
+    def passed(self, function: str, rows: int, seconds: float) -> None:
+        metrics.batch(self._model, function, rows, seconds)
+
+
 class Model:
     """A checkpoint that answers.
 
@@ -101,6 +116,11 @@ class Model:
         self._loading = asyncio.Lock()
 
     @property
+    def queue_age_s(self) -> float:
+        """For how long the call that waits longest has waited, in seconds; 0 if none does."""
+        return self._lane.age_s if self._lane else 0.0
+
+    @property
     def loaded(self) -> bool:
         """Whether it is in memory, checked and warm."""
         return self._lane is not None
@@ -118,7 +138,7 @@ class Model:
         network.warm()
         thread = None if network.cheap else ThreadPoolExecutor(1, f"infer-{self.name}")
         self._map = checkpoint.map
-        self._lane = Lane(network.passes, network.sizes, self._max_waiting, thread)
+        self._lane = Lane(network.passes, network.sizes, self._max_waiting, thread, _Measured(self.name))
 
     def successor(self) -> Self:
         """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
@@ -257,7 +277,10 @@ class Model:
 
     async def _run(self, function: str, rows: Array) -> Columns:
         lane = self._lane or await self._ready()
-        return (await lane.run(function, rows)).columns
+        columns, queue_s, infer_s = await lane.run(function, rows)
+        spend("queue", queue_s)
+        spend("infer", infer_s)
+        return columns
 
     async def _codes(self, noise: Array) -> Array:
         """Standard normal noise (N, Z) -> codes (N, Z). Raises: InputError."""
@@ -340,10 +363,12 @@ class Engine:
             try:
                 changed = await asyncio.to_thread(_load_changed, model)
             except (ReparamError, OSError) as error:
+                metrics.reloaded(name, ok=False)
                 logger.error("%s: not reloaded, the old one stays: %s", name, error)
                 continue
             if changed:
                 self.models[name] = changed
+                metrics.reloaded(name, ok=True)
                 logger.info("%s: reloaded, sha256 %s", name, changed.config.weights.sha256)
 
 

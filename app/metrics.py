@@ -168,8 +168,8 @@ def batch(model: str, function: str, images: int, seconds: float) -> None:
 
 
 def queued(model: str, images: int) -> None:
-    """So many more images wait for a model; fewer, if negative."""
-    _level(_queue_images, model).add(images)
+    """So many images wait for a model."""
+    _level(_queue_images, model).set(images)
 
 
 def queue_age(model: str, seconds: float) -> None:

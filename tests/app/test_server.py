@@ -15,6 +15,7 @@ class Engine:
     def __init__(self) -> None:
         self.reloads = 0
         self.going = asyncio.Event()
+        self.models: dict[str, object] = {}
 
     async def reload(self) -> None:
         self.reloads += 1
