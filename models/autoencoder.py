@@ -3,18 +3,16 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor, nn
 
 from models.config import ModelConfig
 from models.errors import NotGenerativeError
 from models.likelihoods import Likelihood
+from models.strict import Strict
 
 
-class Architecture(BaseModel):
+class Architecture(Strict):
     """The arguments that rebuild a network; each kind has its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Posterior(NamedTuple):

@@ -3,20 +3,15 @@
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from models.likelihoods import LikelihoodSpec
 from models.priors import PriorSpec, StandardNormalSpec
+from models.strict import Sha256, Strict
 
 FORMAT_VERSION = 1
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Strict(BaseModel):
-    """Unknown keys are mistakes, and what was read is not changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DigitPreprocessing(Strict):
@@ -45,14 +40,14 @@ class Weights(Strict):
     """The file with the weights, and what it must hash to."""
 
     file: Literal["model.safetensors"] = "model.safetensors"
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
 
 
 class MapFile(Strict):
     """The file with the codes of test digits, for looking at a model of two latents, and what it must hash to."""
 
     file: Literal["map.safetensors"] = "map.safetensors"
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
 
 
 class Novelty(Strict):
@@ -79,8 +74,8 @@ class CheckpointConfig(Strict):
     weights: Weights
     map: MapFile | None = None
     novelty: Novelty | None = None  # of held-out training digits; None: none were held out
-    training: dict[str, Any] = {}  # where it comes from: recipe, data, commit, versions
-    metrics: dict[str, Any] = {}  # what `reparam evaluate` measured
+    training: dict[str, Any] = Field(default_factory=dict)  # where it comes from: recipe, data, commit, versions
+    metrics: dict[str, Any] = Field(default_factory=dict)  # what `reparam evaluate` measured
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -8,7 +8,7 @@ from math import prod
 from typing import Annotated, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Generator, Tensor
 
 from models.autoencoder import Architecture, Autoencoder, Posterior, Score, Terms
@@ -16,6 +16,7 @@ from models.config import ModelConfig
 from models.likelihoods import Likelihood, make_likelihood
 from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
 from models.priors import StandardNormalSpec
+from models.strict import Strict
 
 
 class AE(Autoencoder):
@@ -75,10 +76,9 @@ class AE(Autoencoder):
         return Terms(log_likelihood, x.new_zeros(len(x), 0))
 
 
-class Corruption(BaseModel):
+class Corruption(Strict):
     """The noise that a denoising autoencoder learns to take away: of each image one of the two, in a drawn strength."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     gaussian: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0  # the largest sigma, pixels in [0, 1]
     masking: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0  # the largest share of pixels set to 0
 

@@ -5,31 +5,29 @@ from typing import Annotated, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.distributions import gaussian_log_density
+from models.strict import Strict
 
 
-class BernoulliSpec(BaseModel):
+class BernoulliSpec(Strict):
     """Every pixel is a coin whose logit the decoder gives."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["bernoulli"] = "bernoulli"
 
 
-class GaussianSpec(BaseModel):
+class GaussianSpec(Strict):
     """Every pixel, scaled to [-1, 1], is Gaussian around the decoder's tanh, with one stated scale."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["gaussian"] = "gaussian"
     sigma: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
 
-class LinearGaussianSpec(BaseModel):
+class LinearGaussianSpec(Strict):
     """Every pixel is Gaussian around the decoder's output itself, all with one scale, which is fitted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["linear-gaussian"] = "linear-gaussian"
 
 

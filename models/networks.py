@@ -11,20 +11,21 @@ from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
 from torch import Tensor, nn
+
+from models.strict import Strict
 
 Shape = tuple[int, ...]  # (channels, rows, columns) of an image
 
 
-class ResidualSpec(BaseModel):
+class ResidualSpec(Strict):
     """A residual convolutional network: stages between which the image's sides halve (encoder) or double (decoder).
 
     `channels` and `blocks` go stage by stage, in the order in which the data passes them. `hidden` are the widths of
     fully connected layers between the coarsest maps and the code: a digit is one shape, not a texture.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     blocks: tuple[NonNegativeInt, ...]
     hidden: tuple[PositiveInt, ...] = ()

@@ -3,24 +3,23 @@
 from typing import Annotated, Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from models.distributions import gaussian_log_density
 from models.networks import MLP
+from models.strict import Strict
 
 
-class StandardNormalSpec(BaseModel):
+class StandardNormalSpec(Strict):
     """N(0, I)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["standard-normal"] = "standard-normal"
 
 
-class FlowSpec(BaseModel):
+class FlowSpec(Strict):
     """A normalizing flow: N(0, I) noise through so many affine couplings, each with an MLP of these hidden widths."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["flow"] = "flow"
     couplings: PositiveInt
     hidden: tuple[PositiveInt, ...]

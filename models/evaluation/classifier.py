@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from models.config import Strict, explain
+from models.config import explain
 from models.errors import CheckpointError
+from models.strict import Sha256, Strict
 
 FOLDER = Path(__file__).resolve().parent
 CONFIG_FILE, WEIGHTS_FILE = "classifier.json", "classifier.safetensors"
@@ -24,7 +25,7 @@ FEATURES = 64
 class ClassifierConfig(Strict):
     """What `classifier.json` says of the weights beside it."""
 
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     test_accuracy: Annotated[float, Field(ge=0, le=1)]  # on MNIST's 10,000 test digits
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 from torch import Generator, Tensor
 
 from models.autoencoder import Autoencoder
-from models.config import Strict
+from models.strict import Strict
 from models.vae import VAE
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

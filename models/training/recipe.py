@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from models.config import ModelConfig, Name, Strict, explain
+from models.config import ModelConfig, Name, explain
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
 from models.linear import LinearVAE
+from models.strict import Strict
 from models.training.objectives import Elbo, Objective
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
