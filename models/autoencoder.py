@@ -1,18 +1,27 @@
 """What every kind of autoencoder has in common: the seam between models and those who use them."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, Self
+from collections.abc import Sequence
+from math import prod
+from typing import Any, ClassVar, NamedTuple, Self
 
+from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 
 from models.config import ModelConfig
 from models.errors import NotGenerativeError
-from models.likelihoods import Likelihood
+from models.likelihoods import Likelihood, make_likelihood
+from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
+from models.priors import Prior, StandardNormal, make_prior
 from models.strict import Strict
 
 
-class Architecture(Strict):
-    """The arguments that rebuild a network; each kind has its own."""
+class Networks(Strict):
+    """The architecture of an encoder and a decoder, and the length of the code between them."""
+
+    encoder: NetworkSpec
+    decoder: NetworkSpec
+    latents: PositiveInt
 
 
 class Posterior(NamedTuple):
@@ -45,34 +54,56 @@ class Score(NamedTuple):
 
 
 class Autoencoder(nn.Module, ABC):
-    """An encoder and a decoder.
+    """An encoder and a decoder, which need not mirror each other.
 
     `generative` says if the codes follow a known distribution, so that the decoder alone, fed with noise, generates.
+
+    Args:
+        shape: of an image, (channels, rows, columns); D is their product.
+        encoder, decoder: the widths of the hidden layers of an MLP (none: a linear one), or a residual network.
+        latents: Z, the length of a code.
+        likelihood: p(x|z).
+        prior: p(z), N(0, I) if it is left out; a kind that is not generative has none.
     """
 
     generative: ClassVar[bool]
-    Architecture: ClassVar[type[Architecture]]
+    encoded: ClassVar[int]  # how many numbers the encoder gives for each of the Z
+    Architecture: ClassVar[type[Strict]] = Networks  # the arguments that rebuild a model of the kind
 
-    pixels: int  # D
-    latents: int  # Z
-    likelihood: Likelihood
+    def __init__(
+        self,
+        shape: Shape,
+        encoder: Sequence[int] | ResidualSpec,
+        decoder: Sequence[int] | ResidualSpec,
+        latents: int,
+        likelihood: Likelihood,
+        prior: Prior | None = None,
+    ) -> None:
+        super().__init__()
+        self.pixels, self.latents = prod(shape), latents
+        self.likelihood = likelihood
+        self.prior = prior or (StandardNormal() if self.generative else None)
+        self.encoder = make_encoder(encoder, shape, self.encoded * latents)
+        self.decoder = make_decoder(decoder, shape, latents)
 
     @classmethod
-    @abstractmethod
     def from_config(cls, config: ModelConfig) -> Self:
         """An untrained model.
 
         Raises: pydantic.ValidationError: if `architecture` does not fit the kind. ValueError: if it does not fit the
             images, the likelihood or the prior.
         """
+        options: dict[str, Any] = dict(cls.Architecture.model_validate(config.architecture))
+        prior = make_prior(config.prior, options["latents"]) if cls.generative else None
+        return cls(config.input_shape, likelihood=make_likelihood(config.likelihood), prior=prior, **options)
 
     @abstractmethod
     def encode(self, x: Tensor) -> Posterior:
         """x (N, D) in [0, 1] -> the posterior over z."""
 
-    @abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """z (N, Z) -> the mean image (N, D) in [0, 1]."""
+        return self.likelihood.mean(self.decoder(z))
 
     @abstractmethod
     def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:
@@ -82,16 +113,20 @@ class Autoencoder(nn.Module, ABC):
     def score(self, x: Tensor, epsilon: Tensor) -> Score:
         """How probable x (N, D) is, each image with the same noise, epsilon (K, Z): none depends on its neighbours."""
 
-    def from_noise(self, u: Tensor) -> Tensor:  # noqa: ARG002  there is nothing to turn it into
+    def from_noise(self, u: Tensor) -> Tensor:
         """Standard normal noise u (..., Z) -> codes z (..., Z), distributed as the prior has them.
 
         Raises: NotGenerativeError: if there is no prior; `to_noise` too.
         """
-        raise NotGenerativeError("a deterministic autoencoder has no prior to draw codes from")
+        if self.prior is None:
+            raise NotGenerativeError("a deterministic autoencoder has no prior to draw codes from")
+        return self.prior.from_noise(u)
 
-    def to_noise(self, z: Tensor) -> Tensor:  # noqa: ARG002
+    def to_noise(self, z: Tensor) -> Tensor:
         """z (..., Z) -> u (..., Z), the inverse."""
-        raise NotGenerativeError("a deterministic autoencoder has no prior that its codes could follow")
+        if self.prior is None:
+            raise NotGenerativeError("a deterministic autoencoder has no prior that its codes could follow")
+        return self.prior.to_noise(z)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """x (N, D) in [0, 1] -> what the model makes of it: the decoded mean of its code, (N, D) in [0, 1]."""

@@ -3,18 +3,14 @@
 Nothing controls how their codes are distributed, so noise through the decoder is no sample of anything.
 """
 
-from collections.abc import Sequence
-from math import prod
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from models.autoencoder import Architecture, Autoencoder, Posterior, Score, Terms
+from models.autoencoder import Autoencoder, Networks, Posterior, Score, Terms
 from models.config import ModelConfig
-from models.likelihoods import Likelihood, make_likelihood
-from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
 from models.priors import StandardNormalSpec
 from models.strict import Strict
 
@@ -22,47 +18,20 @@ from models.strict import Strict
 class AE(Autoencoder):
     """The vanilla autoencoder: one code for an image, and an image for a code.
 
-    Args:
-        shape: of an image, (channels, rows, columns); D is their product.
-        encoder, decoder: the widths of the hidden layers of an MLP (none: a linear one), or a residual network.
-        latents: Z, the length of a code.
-        likelihood: p(x|z), whose logarithm is the loss: cross-entropy for a Bernoulli, squared error for a Gaussian.
+    The logarithm of its likelihood is the loss: cross-entropy for a Bernoulli, squared error for a Gaussian.
     """
 
     generative = False
-
-    class Architecture(Architecture):
-        encoder: NetworkSpec
-        decoder: NetworkSpec
-        latents: PositiveInt
-
-    def __init__(
-        self,
-        shape: Shape,
-        encoder: Sequence[int] | ResidualSpec,
-        decoder: Sequence[int] | ResidualSpec,
-        latents: int,
-        likelihood: Likelihood,
-    ) -> None:
-        super().__init__()
-        self.pixels, self.latents = prod(shape), latents
-        self.likelihood = likelihood
-        self.encoder = make_encoder(encoder, shape, latents)
-        self.decoder = make_decoder(decoder, shape, latents)
+    encoded = 1
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Self:
         if config.prior != StandardNormalSpec():
             raise ValueError(f"a deterministic autoencoder has no prior to choose, found {config.prior.kind!r}")
-        architecture = cls.Architecture.model_validate(config.architecture)
-        options = {key: getattr(architecture, key) for key in cls.Architecture.model_fields}
-        return cls(config.input_shape, likelihood=make_likelihood(config.likelihood), **options)
+        return super().from_config(config)
 
     def encode(self, x: Tensor) -> Posterior:
         return Posterior(self.encoder(x).to(x.dtype), None)
-
-    def decode(self, z: Tensor) -> Tensor:
-        return self.likelihood.mean(self.decoder(z))
 
     def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:  # noqa: ARG002  there is nothing to draw
         return self._reconstruction(x, x)
@@ -105,19 +74,11 @@ class DAE(AE):
     Source: Vincent et al. 2010, "Stacked Denoising Autoencoders", section 3.
     """
 
-    class Architecture(AE.Architecture):
+    class Architecture(Networks):
         corruption: Corruption
 
-    def __init__(
-        self,
-        shape: Shape,
-        encoder: Sequence[int] | ResidualSpec,
-        decoder: Sequence[int] | ResidualSpec,
-        latents: int,
-        likelihood: Likelihood,
-        corruption: Corruption,
-    ) -> None:
-        super().__init__(shape, encoder, decoder, latents, likelihood)
+    def __init__(self, *arguments: Any, corruption: Corruption, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.corruption = corruption
 
     def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:

@@ -12,10 +12,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from models.autoencoder import Architecture
 from models.config import ModelConfig
 from models.likelihoods import LinearGaussian
 from models.networks import Shape
+from models.strict import Strict
 from models.vae import VAE
 
 
@@ -27,7 +27,7 @@ class LinearVAE(VAE):
         latents: Z, the number of principal components.
     """
 
-    class Architecture(Architecture):
+    class Architecture(Strict):
         latents: PositiveInt
 
     decoder: nn.Linear  # W, (D, Z), and the mean

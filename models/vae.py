@@ -6,67 +6,21 @@ divergence of the codes from a known prior is what lets the decoder alone genera
 Source: Kingma & Welling 2014, "Auto-Encoding Variational Bayes".
 """
 
-from collections.abc import Sequence
-from math import prod
-from typing import Self
-
 import torch
-from pydantic import PositiveInt
 from torch import Generator, Tensor
 
-from models.autoencoder import Architecture, Autoencoder, Posterior, Score, Terms
-from models.config import ModelConfig
+from models.autoencoder import Autoencoder, Posterior, Score, Terms
 from models.distributions import bound_log_sigma, gaussian_log_density, kl_to_standard_normal, reparameterize
-from models.likelihoods import Likelihood, make_likelihood
-from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
-from models.priors import Prior, StandardNormal, make_prior
+from models.priors import Prior, StandardNormal
 
 
 class VAE(Autoencoder):
-    """A variational autoencoder, of networks that need not mirror each other.
-
-    Args:
-        shape: of an image, (channels, rows, columns); D is their product.
-        encoder, decoder: the widths of the hidden layers of an MLP (none: a linear one), or a residual network.
-        latents: Z, the length of a code. The encoder ends in 2 Z numbers: Z means, then Z log-sigmas.
-        likelihood: p(x|z).
-        prior: p(z).
-    """
+    """A variational autoencoder: its encoder ends in 2 Z numbers, Z means, then Z log-sigmas."""
 
     generative = True
+    encoded = 2
 
-    class Architecture(Architecture):
-        encoder: NetworkSpec
-        decoder: NetworkSpec
-        latents: PositiveInt
-
-    def __init__(
-        self,
-        shape: Shape,
-        encoder: Sequence[int] | ResidualSpec,
-        decoder: Sequence[int] | ResidualSpec,
-        latents: int,
-        likelihood: Likelihood,
-        prior: Prior | None = None,
-    ) -> None:
-        super().__init__()
-        self.pixels, self.latents = prod(shape), latents
-        self.likelihood = likelihood
-        self.prior = prior or StandardNormal()
-        self.encoder = make_encoder(encoder, shape, 2 * latents)
-        self.decoder = make_decoder(decoder, shape, latents)
-
-    @classmethod
-    def from_config(cls, config: ModelConfig) -> Self:
-        architecture = cls.Architecture.model_validate(config.architecture)
-        return cls(
-            config.input_shape,
-            architecture.encoder,
-            architecture.decoder,
-            architecture.latents,
-            make_likelihood(config.likelihood),
-            make_prior(config.prior, architecture.latents),
-        )
+    prior: Prior
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """q(z|x) of x (..., D) in [0, 1]: mean and log_sigma, each (..., Z)."""
@@ -76,15 +30,6 @@ class VAE(Autoencoder):
     def encode(self, x: Tensor) -> Posterior:
         mean, log_sigma = self.posterior(x)
         return Posterior(mean, (2 * log_sigma).exp())
-
-    def decode(self, z: Tensor) -> Tensor:
-        return self.likelihood.mean(self.decoder(z))
-
-    def from_noise(self, u: Tensor) -> Tensor:
-        return self.prior.from_noise(u)
-
-    def to_noise(self, z: Tensor) -> Tensor:
-        return self.prior.to_noise(z)
 
     def terms(self, x: Tensor, generator: Generator | None = None) -> Terms:
         return self.elbo_terms(x, self.draw_epsilon(x, generator))

@@ -79,7 +79,7 @@ def test_there_is_no_prior_to_choose(kind: str) -> None:
 
 def test_a_denoising_autoencoder_sees_noise_and_is_asked_for_what_was_there() -> None:
     corruption = Corruption(gaussian=0.5, masking=0.8)
-    model = DAE((1, 4, 6), (8,), (9,), 3, Bernoulli(), corruption)
+    model = DAE((1, 4, 6), (8,), (9,), 3, Bernoulli(), corruption=corruption)
     x = images()
     seen = corruption.apply(x, seeded(7))
     expected = model.likelihood.log_prob(x, model.decoder(model.encoder(seen)))
