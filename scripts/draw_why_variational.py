@@ -16,6 +16,7 @@ from app.images import contact_sheet
 from models.autoencoder import Autoencoder
 from models.checkpoint import load_checkpoint
 from models.data import load_mnist
+from models.data.pixels import as_vectors
 from models.distributions import reparameterize
 from models.files import checkpoint_folder
 
@@ -28,7 +29,7 @@ AE, VAE = "mnist-ae", "mnist-mlp"  # the same network, trained as the one and as
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/mnist"), help="the folder with MNIST's four files")
-    digits = torch.from_numpy(load_mnist(parser.parse_args().data, "test").images).flatten(1).float() / 255
+    digits = as_vectors(load_mnist(parser.parse_args().data, "test"))
     PICTURES.mkdir(exist_ok=True)
     codes = {}
     with torch.inference_mode():

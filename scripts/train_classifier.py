@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.data import load_mnist
+from models.data.pixels import as_vectors
 from models.errors import DataError
 from models.evaluation.classifier import CONFIG_FILE, FOLDER, WEIGHTS_FILE, Classifier
 from models.files import write_atomically
@@ -96,7 +97,7 @@ def _batches(count: int) -> Iterator[Tensor]:
 
 def _tensors(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     digits = load_mnist(folder, split)  # type: ignore[arg-type]
-    return torch.from_numpy(digits.images.reshape(-1, 784)).float() / 255, torch.from_numpy(digits.labels).long()
+    return as_vectors(digits), torch.from_numpy(digits.labels).long()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from torch import Tensor
 from models.autoencoder import Autoencoder
 from models.config import Novelty
 from models.data import Digits
+from models.data.pixels import as_vectors, binarize
 from models.errors import ShapeError
 from models.evaluation.batches import Progress, in_batches, unseen
 from models.evaluation.classifier import load_classifier
@@ -78,12 +79,7 @@ def evaluate(
 
 def pixels(digits: Digits, model: Autoencoder) -> Tensor:
     """Images as the model takes them: (N, D) in [0, 1]. Raises: ShapeError: if it takes another size."""
-    x = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255
+    x = as_vectors(digits)
     if x.shape[1] != model.pixels:
         raise ShapeError(f"expected images of {model.pixels} pixels, which the model takes, found {x.shape[1]}")
     return x
-
-
-def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Every pixel of x (N, D) a coin of its brightness."""
-    return (torch.rand(x.shape, generator=generator) < x).float()

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from models.data import Digits
+from models.data.pixels import as_vectors, binarize
 from models.training.recipe import DataRecipe
 
 
@@ -18,7 +19,7 @@ class TrainingData(NamedTuple):
 
     @classmethod
     def split(cls, digits: Digits, recipe: DataRecipe) -> Self:
-        images = torch.from_numpy(digits.images.reshape(len(digits.images), -1)).float() / 255
+        images = as_vectors(digits)
         kept = len(images) - recipe.validation
         return cls(images[:kept], images[kept:])
 
@@ -32,6 +33,4 @@ def noise_of(seed: int, epoch: int) -> Generator:
 
 def observe(images: Tensor, recipe: DataRecipe, generator: Generator) -> Tensor:
     """What the model is shown: the images (N, D), or one binarization of them."""
-    if not recipe.binarize:
-        return images
-    return (torch.rand(images.shape, generator=generator) < images).float()
+    return binarize(images, generator) if recipe.binarize else images

@@ -14,9 +14,10 @@ from models.card import METRICS
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
 from models.data import Digits, load_mnist
+from models.data.pixels import binarize
 from models.errors import ShapeError
 from models.evaluation import evaluate, importance_sampled_log_likelihood
-from models.evaluation.evaluate import binarize, pixels
+from models.evaluation.evaluate import pixels
 from models.evaluation.likelihood import nll_figures
 from models.kinds import build
 from models.likelihoods import Bernoulli, Gaussian
