@@ -70,7 +70,7 @@ def _importance_weighted(model: Autoencoder, x: Tensor, samples: int, kl_weight:
         raise TypeError(f"expected a variational autoencoder, found {type(model).__name__}")
     epsilon = model.draw_epsilon(x, generator, samples)
     log_likelihood, log_ratio = model.log_weight_terms(x, epsilon)  # (K, N) each
-    log_weights = log_likelihood + kl_weight * log_ratio
-    evidence = ((log_likelihood + log_ratio).logsumexp(0) - math.log(samples)).mean()
-    loss = math.log(samples) - log_weights.logsumexp(0).mean()
-    return Bound(loss, log_likelihood.mean(), log_likelihood.mean() - evidence)
+    weighted = (log_likelihood + kl_weight * log_ratio).logsumexp(0)  # (N,)
+    unweighted = weighted if kl_weight == 1 else (log_likelihood + log_ratio).logsumexp(0)
+    evidence = (unweighted - math.log(samples)).mean()
+    return Bound(math.log(samples) - weighted.mean(), log_likelihood.mean(), log_likelihood.mean() - evidence)
