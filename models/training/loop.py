@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from models.autoencoder import Autoencoder
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.errors import CheckpointError, RecipeError, TrainingError
-from models.files import checkpoint_folder
+from models.checkpoint import save_checkpoint
+from models.errors import TrainingError
 from models.kinds import build
 from models.training.folder import CHECKPOINT_FOLDER
 from models.training.objectives import bound
@@ -20,6 +19,7 @@ from models.training.observation import TrainingData, noise_of, observe
 from models.training.recipe import OptimizationRecipe, Recipe
 from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
+from models.training.start import load_start
 from models.training.state import Progress, load_state, save_state
 from models.training.validation import precision, validate
 
@@ -55,31 +55,14 @@ class Loop:
         self.modules = {"model": self.model, "average": self.average}
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
-        elif recipe.start:
-            progress.start_sha256 = self._start_from(checkpoint_folder(recipe.start))
-        start = {"start": {"name": recipe.start, "sha256": progress.start_sha256}} if recipe.start else {}
-        self.provenance = provenance | start
-
-    def _start_from(self, folder: Path) -> str:
-        """Begin with the weights of a checkpoint, whose sha256 it returns.
-
-        What the checkpoint lacks (a prior, say) begins as it would.
-        """
-        try:
-            start = load_checkpoint(folder)
-        except CheckpointError as error:
-            raise RecipeError(f"start: {error}") from error
-        mine, theirs = self.model.state_dict(), start.model.state_dict()
-        for key, tensor in theirs.items():
-            if key not in mine or mine[key].shape != tensor.shape:
-                here = tuple(mine[key].shape) if key in mine else "no such tensor"
-                raise RecipeError(
-                    f"start: expected weights that fit this model, found {key} {tuple(tensor.shape)} in {folder}, "
-                    f"here {here}"
-                )
-        self.model.load_state_dict(mine | theirs)
-        self.averaged.load_state_dict(mine | theirs)
-        return start.config.weights.sha256
+        elif start := load_start(recipe):
+            # What the checkpoint lacks (a prior, say) begins as it would.
+            weights = self.model.state_dict() | start.model.state_dict()
+            self.model.load_state_dict(weights)
+            self.averaged.load_state_dict(weights)
+            progress.start_sha256 = start.config.weights.sha256
+        origin = {"start": {"name": recipe.start, "sha256": progress.start_sha256}} if recipe.start else {}
+        self.provenance = provenance | origin
 
     def finish(self) -> None:
         """Run the epochs that are left."""

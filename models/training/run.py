@@ -16,7 +16,8 @@ from models.training.loop import Loop
 from models.training.observation import TrainingData
 from models.training.recipe import Recipe
 from models.training.reporting import Reporter
-from models.training.state import Progress
+from models.training.start import load_start
+from models.training.state import Progress, read_progress
 
 
 def train(
@@ -49,6 +50,8 @@ def train(
     try:
         if out.exists() and not out.is_dir():
             raise TrainingError(f"{out}: expected a folder for the run, found a file")
+        if read_progress(out) is None:
+            load_start(recipe)  # a bad one is told before anything is written; a run that began needs it no more
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
             progress = find_progress(recipe, digits, out, resume, threads or torch.get_num_threads())
