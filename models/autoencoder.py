@@ -67,6 +67,7 @@ class Autoencoder(nn.Module, ABC):
     """
 
     generative: ClassVar[bool]
+    closed_form: ClassVar[bool] = False  # if `fit` finds the best weights
     encoded: ClassVar[int]  # how many numbers the encoder gives for each of the Z
     Architecture: ClassVar[type[Strict]] = Networks  # the arguments that rebuild a model of the kind
 
@@ -112,6 +113,13 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def score(self, x: Tensor, epsilon: Tensor) -> Score:
         """How probable x (N, D) is, each image with the same noise, epsilon (K, Z): none depends on its neighbours."""
+
+    def fit(self, x: Tensor) -> None:
+        """Set the weights to those of the greatest likelihood for x (N, D) in [0, 1], without a gradient.
+
+        Raises: ValueError: if x does not determine them. NotImplementedError: if there is no closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no closed form")
 
     def from_noise(self, u: Tensor) -> Tensor:
         """Standard normal noise u (..., Z) -> codes z (..., Z), distributed as the prior has them.

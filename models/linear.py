@@ -27,6 +27,8 @@ class LinearVAE(VAE):
         latents: Z, the number of principal components.
     """
 
+    closed_form = True
+
     class Architecture(Strict):
         latents: PositiveInt
 

@@ -11,7 +11,6 @@ from models.config import ModelConfig, Name, explain
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
-from models.linear import LinearVAE
 from models.strict import Strict
 from models.training.objectives import Elbo, Objective
 
@@ -63,7 +62,7 @@ class Recipe(Strict):
         kind = KINDS.get(self.model.kind)
         if kind is None:
             return self  # told by build(), with what there is
-        if issubclass(kind, LinearVAE):
+        if kind.closed_form:
             for key in ("training", "start", "objective"):
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key}: kind {self.model.kind!r} has a closed form: leave it out")
