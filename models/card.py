@@ -9,7 +9,7 @@ from models.likelihoods import GaussianSpec
 
 # What is measured, in a reader's words; `reparam evaluate` gives the figures.
 METRICS = {
-    "validation_negative_elbo_nats": "what training minimised, on held-out digits (nats)",
+    "validation_negative_elbo_nats": "-ELBO, held-out digits (nats)",
     "test_images": "test digits",
     "test_negative_elbo_nats": "-ELBO, test digits (nats)",
     "test_log_likelihood_nats": "reconstruction term, log p(x given z) (nats)",
@@ -74,13 +74,14 @@ def _model(config: CheckpointConfig) -> str:
     )
 
 
-def measured(metrics: Mapping[str, Any]) -> str:
+def measured(metrics: Mapping[str, Any], labels: Mapping[str, str] = METRICS) -> str:
     """The figures there are as a table in Markdown, in a reader's words; nothing if there are none."""
-    return _table({label: metrics.get(key) for key, label in METRICS.items()})
+    return _table({label: metrics.get(key) for key, label in labels.items()})
 
 
 def _measured(config: CheckpointConfig) -> str:
-    table = measured(config.metrics)
+    validation = f"-{_bound(config)}, held-out digits (nats)"
+    table = measured(config.metrics, METRICS | {"validation_negative_elbo_nats": validation})
     if not table:
         return ""
     flow = "The KL under the flow is by Monte Carlo, all latents together." if config.model.prior.kind == "flow" else ""
@@ -121,7 +122,7 @@ def _objective(config: CheckpointConfig) -> str | None:
     if config.model.kind == "linear":
         return "the likelihood, in closed form: one eigendecomposition"
     if not KINDS[config.model.kind].generative:
-        return "log p(x given z)" + (", z the code of x under noise" if config.model.kind == "dae" else "")
+        return _reconstruction(config)
     match config.training.get("recipe", {}).get("objective"):
         case {"kind": "iwae", "samples": samples, "from_epoch": epoch}:
             weighted = f"importance-weighted bound of {samples} samples"
@@ -131,6 +132,22 @@ def _objective(config: CheckpointConfig) -> str | None:
             return f"ELBO{weighted}" + (f", {free:g} nats of KL a latent free" if free else "")
         case _:
             return None
+
+
+def _bound(config: CheckpointConfig) -> str:
+    """What the validation measured: the bound of the objective in the epoch whose weights these are."""
+    if not KINDS[config.model.kind].generative:
+        return _reconstruction(config)
+    match config.training.get("recipe", {}).get("objective"):
+        case {"kind": "iwae", "samples": samples, "from_epoch": first} if config.training.get("epochs", 0) >= first:
+            return f"importance-weighted bound of {samples} samples"
+        case _:
+            return "ELBO"
+
+
+def _reconstruction(config: CheckpointConfig) -> str:
+    """The one term that there is without a prior."""
+    return "log p(x given z)" + (", z the code of x under noise" if config.model.kind == "dae" else "")
 
 
 def _making(config: CheckpointConfig) -> str:

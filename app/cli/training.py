@@ -36,7 +36,7 @@ def train(
         "data_licence": "CC BY-SA 3.0",
         "commit": _commit(),
     }
-    bar = TrainingBar()
+    bar = TrainingBar(plan.objective)
     try:
         end = run(plan, digits, out, resume=resume, threads=threads, provenance=provenance, reporter=bar)
     except RecipeError as error:
@@ -45,7 +45,8 @@ def train(
         typer.echo(f"interrupted: go on with --resume; {out} is as after the last whole epoch", err=True)
         raise typer.Exit(130) from None
     which = f"epoch {end.best_epoch}" if plan.training else "greatest likelihood, in closed form"
-    best = "" if end.best_negative_elbo is None else f", validation -ELBO {end.best_negative_elbo:.2f} nats"
+    bound = plan.objective.at(end.best_epoch).name
+    best = "" if end.best_negative_elbo is None else f", validation -{bound} {end.best_negative_elbo:.2f} nats"
     early = f", stopped early after epoch {end.epoch}" if end.stopped_early else ""
     typer.echo(f"{out / 'checkpoint'}: the weights of {which}{best}{early}")
 

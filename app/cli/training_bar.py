@@ -8,15 +8,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.training import EpochReport, Reporter
+from models.training.objectives import Elbo, Iwae
 
 REFRESH_S = 0.2
 SMOOTHING = 0.02  # of the terms on the bar: a single batch's are too restless to read
 
 
 class TrainingBar(Reporter):
-    """The ELBO's two terms, the throughput and the time left."""
+    """The two terms of the bound, the throughput and the time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, objective: Elbo | Iwae) -> None:
+        self._objective = objective
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -47,11 +49,11 @@ class TrainingBar(Reporter):
             self._bar.update(self._task, completed=self._seen, refresh=self._console.is_terminal, **self._fields())
 
     def epoch(self, report: EpochReport) -> None:
-        held_out = report.validation_negative_elbo
+        bound, held_out = self._objective.at(report.epoch).name, report.validation_negative_elbo
         self._console.print(
-            f"epoch {report.epoch}/{self._epochs}  -ELBO {report.negative_elbo:.2f} nats"
+            f"epoch {report.epoch}/{self._epochs}  -{bound} {report.negative_elbo:.2f} nats"
             f" (log p(x|z) {report.log_likelihood:.2f}, KL {report.kl:.2f})"
-            + ("" if held_out is None else f"  validation -ELBO {held_out:.2f}, best in epoch {report.best_epoch}")
+            + ("" if held_out is None else f"  validation -{bound} {held_out:.2f}, best in epoch {report.best_epoch}")
             + f"  {report.images_per_s:,.0f} images/s",
             highlight=False,
             soft_wrap=True,

@@ -1,7 +1,7 @@
 """What training maximises: a lower bound on log p(x), or a variation on it."""
 
 import math
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PositiveInt
 from torch import Generator, Tensor
@@ -19,6 +19,7 @@ class Elbo(Strict):
     Source: Higgins et al. 2017, equation 4, for beta; Kingma et al. 2016, equation 15, for free bits.
     """
 
+    name: ClassVar[str] = "ELBO"  # the bound's
     kind: Literal["elbo"] = "elbo"
     beta: NonNegative = 1.0  # the weight of the KL: 1 is the bound itself
     free_nats: NonNegative = 0.0  # of KL left unpriced: of each latent, or under a flow of all together
@@ -31,6 +32,7 @@ class Elbo(Strict):
 class Iwae(Strict):
     """The importance-weighted bound, which K samples tighten (Burda, Grosse & Salakhutdinov 2016, equation 8)."""
 
+    name: ClassVar[str] = "IWAE bound"
     kind: Literal["iwae"] = "iwae"
     samples: Annotated[int, Field(ge=2, le=1000)]
     from_epoch: PositiveInt = 1  # before it the ELBO, of which a step costs one sample

@@ -31,7 +31,7 @@ class EpochReport:
 
     @property
     def negative_elbo(self) -> float:
-        """-ELBO, the loss."""
+        """-ELBO, or the epoch's other bound, negated."""
         return self.kl - self.log_likelihood
 
     @property

@@ -34,7 +34,7 @@ class Progress(BaseModel):
     epoch: int = 0  # epochs done
     step: int = 0  # optimizer steps done
     best_epoch: int = 0
-    best_negative_elbo: float | None = None  # of the held-out digits, in nats an image
+    best_negative_elbo: float | None = None  # or that epoch's other bound; of the held-out digits, in nats an image
     stopped_early: bool = False
 
     @property

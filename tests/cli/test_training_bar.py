@@ -1,12 +1,14 @@
 import os
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.cli.training_bar import TrainingBar
 from models.training import EpochReport
+from models.training.objectives import Elbo, Iwae
 from tests.models.training.recipes import write_recipe
 from tests.processes import start_reparam
 
@@ -48,7 +50,7 @@ def test_on_a_terminal_there_is_a_bar_and_a_line_an_epoch(tmp_path: Path, mnist:
 
 
 def test_the_bar_shows_a_mean_over_the_last_batches(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = TrainingBar()
+    bar = TrainingBar(Elbo())
     bar.start(epochs=2, done=1, images=100)
     bar.batch(50, -300.0, 10.0)
     assert bar._fields()["log_likelihood"] == -300.0  # the first is no mean with the nothing before it
@@ -62,28 +64,40 @@ def test_the_bar_shows_a_mean_over_the_last_batches(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == ""  # there is no terminal here
 
 
+REPORT = EpochReport(
+    epoch=1,
+    step=10,
+    learning_rate=0.1,
+    kl_weight=1.0,
+    log_likelihood=-100.5,
+    kl=20.25,
+    validation_log_likelihood=-90.0,
+    validation_kl=20.0,
+    images_per_s=12345.0,
+    best_epoch=1,
+)
+
+
 def test_an_epoch_is_one_line_however_narrow_the_log(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    bar = TrainingBar()
+    bar = TrainingBar(Elbo())
     bar.start(epochs=9, done=0, images=100)
-    bar.epoch(
-        EpochReport(
-            epoch=1,
-            step=10,
-            learning_rate=0.1,
-            kl_weight=1.0,
-            log_likelihood=-100.5,
-            kl=20.25,
-            validation_log_likelihood=-90.0,
-            validation_kl=20.0,
-            images_per_s=12345.0,
-            best_epoch=1,
-        )
-    )
+    bar.epoch(REPORT)
     bar.stop()
     assert capsys.readouterr().err == (
         "epoch 1/9  -ELBO 120.75 nats (log p(x|z) -100.50, KL 20.25)"
         "  validation -ELBO 110.00, best in epoch 1  12,345 images/s\n"
     )
+
+
+def test_an_epoch_is_told_by_the_bound_that_it_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = TrainingBar(Iwae(samples=5, from_epoch=2))
+    bar.start(epochs=2, done=0, images=100)
+    for epoch in (1, 2):
+        bar.epoch(replace(REPORT, epoch=epoch))
+    bar.stop()
+    first, second = capsys.readouterr().err.splitlines()
+    assert "1/2  -ELBO 120.75 nats" in first and "  validation -ELBO 110.00," in first
+    assert "2/2  -IWAE bound 120.75 nats" in second and "  validation -IWAE bound 110.00," in second

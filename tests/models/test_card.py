@@ -104,6 +104,21 @@ def test_the_card_says_what_was_maximised_and_from_where() -> None:
         assert "weights in `runs/one/checkpoint`, which come first" in card
 
 
+def test_the_card_says_which_bound_the_held_out_digits_were_measured_by() -> None:
+    weighted = {"kind": "iwae", "samples": 5, "from_epoch": 7}
+    ae = ModelConfig.model_validate(CONFIG.model_dump() | {"kind": "ae"})
+    for model, objective, epochs, bound in (
+        (CONFIG, {"kind": "elbo", "beta": 4.0, "free_nats": 0.5}, 7, "-ELBO"),
+        (CONFIG, weighted, 6, "-ELBO"),
+        (CONFIG, weighted, 7, "-importance-weighted bound of 5 samples"),
+        (CONFIG, weighted, 60, "-importance-weighted bound of 5 samples"),
+        (ae, {"kind": "elbo", "beta": 1.0, "free_nats": 0.0}, 7, "-log p(x given z)"),
+    ):
+        training = recipe(objective=objective) | {"epochs": epochs}
+        card = render_card(config(model, training=training, metrics={"validation_negative_elbo_nats": 95.5}))
+        assert rows(card)[f"{bound}, held-out digits (nats)"] == "95.5"
+
+
 def test_the_card_says_what_the_novelty_percentile_ranks_among() -> None:
     novelty = {"images": 5000, "draws": 8, "quantiles": [0.0, 1.0]}
     card = render_card(config(training=TRAINING, novelty=novelty))
