@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from app.cli.memory import keep_freed_memory
 from app.cli.training import DATA
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def evaluate(
     from models.errors import CheckpointError, DataError
     from models.evaluation import evaluate as measure
 
+    keep_freed_memory()
     if out:
         from models.evaluation.pictures import draw_pictures
         from models.evaluation.report import write_report  # first of all: a missing package is told at once

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from app.cli.memory import keep_freed_memory
+
 DATA = Annotated[Path, typer.Option(metavar="DIR", help="The folder with MNIST's four files.")]
 
 
@@ -29,6 +31,7 @@ def train(
     from models.training import load_recipe
     from models.training import train as run
 
+    keep_freed_memory()
     plan = load_recipe(recipe)
     digits = load_mnist(data, "train")
     provenance = {
