@@ -1,4 +1,4 @@
-"""The one table from what can go wrong to what the caller is told: problem details (RFC 9457)."""
+"""The one table from what can go wrong to what the caller is told: problem details (RFC 9457), or /v2's own."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ from app.engine import ModelNotFoundError, NotCapableError
 from app.images import ImageError, ImageTooLargeError
 from models.errors import CheckpointError, InputError, NotGenerativeError, ReparamError
 
-PROBLEM_JSON = "application/problem+json"
+JSON, PROBLEM_JSON = "application/json", "application/problem+json"
 # What the caller's HTTP library should know of a status.
 HEADERS = {408: {"Connection": "close"}, 503: {"Retry-After": "1"}}
 CLIENT_CLOSED_REQUEST = 499  # nobody reads it but the log; the number is nginx's
@@ -131,6 +131,11 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
 }
 
 
+def speaks_oip(path: str) -> bool:
+    """Whether a path is the Open Inference Protocol's."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
 def problem_json(status: int, name: str, title: str, detail: str, request_id: str) -> bytes:
     """A problem as JSON."""
     detail = detail.encode("utf-8", "replace").decode()  # it may quote half a surrogate pair
@@ -139,8 +144,11 @@ def problem_json(status: int, name: str, title: str, detail: str, request_id: st
 
 
 def problem(request: Request, status: int, name: str, title: str, detail: str) -> Response:
-    """The answer for a problem."""
+    """The answer for a problem, in the form that the path's protocol gives errors."""
     request.state.problem = name  # for the log and the metrics
+    if speaks_oip(request.url.path):
+        # To clients of that protocol a bad input is a 400, whatever is bad about it.
+        return Response(orjson.dumps({"error": detail}), 400 if status == 422 else status, media_type=JSON)
     body = problem_json(status, name, title, detail, request.state.request_id)
     return Response(body, status, media_type=PROBLEM_JSON)
 

@@ -16,6 +16,7 @@ from app.errors import add_error_handlers
 from app.lifetime import Lifetime
 from app.middleware import HeadAsGet, PlainStartError
 from app.observation import Observation
+from app.oip import Statistics
 from app.openapi import DESCRIPTION, describe
 from app.routes import metrics, router
 from app.settings import Settings
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "readers": CapacityLimiter(settings.image_readers),
             "draining": asyncio.Event(),
             "traces": traces,
+            "statistics": Statistics(),
         }
         if traces:
             await asyncio.to_thread(traces.close)

@@ -12,8 +12,9 @@ from app.access import declare_keys
 from app.answers import JSON, ImageForm, MapForm, NumberForm
 from app.bodies import ENDS_IN, IMAGES_IN, LATENTS_IN, MULTIPART
 from app.engine import Capability, Engine, Model
-from app.errors import PROBLEM_JSON
+from app.errors import PROBLEM_JSON, speaks_oip
 from app.images import read_image
+from app.oip.schemas import Error, IndexRequest, InferRequest
 from app.schemas import ImageFiles, ImagePixels, Latents, Problem, SampleRequest
 
 DESCRIPTION = """
@@ -50,14 +51,16 @@ async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[st
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
     )
     components = schema["components"]["schemas"]
-    for kind in (ImageFiles, ImagePixels, Latents, SampleRequest, Problem):
-        components[kind.__name__] = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    for kind in (ImageFiles, ImagePixels, Latents, SampleRequest, Problem, IndexRequest, InferRequest, Error):
+        described = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        components |= described.pop("$defs", {})
+        components[kind.__name__] = described
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
 
     bodies = await _bodies(engine.model())
-    for path in schema["paths"].values():
-        for operation in path.values():
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
             name = operation["operationId"]
             if name in bodies:
                 operation["requestBody"] = {"required": True, "content": bodies[name]}
@@ -65,7 +68,8 @@ async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[st
                 answer = operation["responses"]["200"]
                 answer["content"] = {media: answer["content"].get(media, FILE) for media in ANSWERS[name]}
             operation["responses"].pop("422", None)
-            problem = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            oip = speaks_oip(path)
+            problem = {JSON if oip else PROBLEM_JSON: {"schema": _ref("Error" if oip else "Problem")}}
             operation["responses"]["default"] = {"description": "Why the call failed", "content": problem}
             examples = _examples(engine, name)
             for parameter in operation.get("parameters", []):
@@ -80,7 +84,8 @@ def _examples(engine: Engine, operation: str) -> dict[str, Any]:
     """Values for the parameters of a call, by name: with them it runs, if a model that is served can do it."""
     able = [model for model in engine.models.values() if NEEDED.get(operation, set()) <= set(model.capabilities)]
     model = engine.model() if engine.model() in able or not able else able[0]
-    examples = {"name": model.name, "count": 16, "seed": 7, "scale": 4}
+    name = f"{model.name}.encode" if operation.startswith("v2_") else model.name
+    examples = {"name": name, "count": 16, "seed": 7, "scale": 4}
     return examples if model is engine.model() else examples | {"model": model.name}
 
 
@@ -94,12 +99,15 @@ async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
         codes = [[round(float(value), 3) for value in mean] for mean in means]
     else:
         numbers = []
+        pixels = [np.zeros(model.image_shape, np.float32)]
         codes = [[0.0] * model.latents, [1.0] * model.latents]
     encoded = [base64.b64encode(digit).decode() for digit in digits]
     images = _images("A file", encoded[:1], numbers[:1])
     two = _images("Two files", encoded, numbers)
     two[JSON]["schema"]["anyOf"].append(_ref("Latents"))
     two[JSON]["examples"]["latents"] = {"summary": "Latents", "value": {"latents": codes}}
+    bytes_ = (pixels[0][None] * 255).round().astype(int)
+    tensor = {"name": "images", "datatype": "UINT8", "shape": bytes_.shape, "data": bytes_.ravel().tolist()}
     return {
         "encode": _forms(images, IMAGES_IN),
         "reconstruct": _forms(images, IMAGES_IN),
@@ -109,6 +117,8 @@ async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
         "sample_with_body": {
             JSON: {"schema": _ref("SampleRequest"), "example": {"count": 16, "seed": 7, "temperature": 1.0}}
         },
+        "v2_infer": {JSON: {"schema": _ref("InferRequest"), "example": {"id": "1", "inputs": [tensor]}}},
+        "v2_index": {JSON: {"schema": _ref("IndexRequest"), "example": {"ready": True}}},
     }
 
 

@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
 from app.engine import Engine, Model
+from app.oip import Statistics
 from app.settings import Settings
 from app.traces import Traces
 
@@ -19,6 +20,7 @@ class State(TypedDict):
     readers: CapacityLimiter  # of the threads that read uploaded images, which take the most memory
     draining: asyncio.Event  # set when the stop begins
     traces: Traces | None
+    statistics: Statistics  # of /v2, of this process
 
 
 async def _settings(request: Request) -> Settings:
@@ -31,8 +33,14 @@ async def _engine(request: Request) -> Engine:
     return engine
 
 
+async def _statistics(request: Request) -> Statistics:
+    statistics: Statistics = request.state.statistics
+    return statistics
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 EngineDep = Annotated[Engine, Depends(_engine)]
+StatisticsDep = Annotated[Statistics, Depends(_statistics)]
 
 
 async def _model(

@@ -16,7 +16,7 @@ from tests.app.problems import assert_problem
 
 
 def test_what_is_not_there(client: TestClient) -> None:
-    assert "/v2/nothing" in assert_problem(client.get("/v2/nothing"), 404, "not-found")["detail"]
+    assert "/v1/nothing" in assert_problem(client.get("/v1/nothing"), 404, "not-found")["detail"]
 
 
 def test_a_method_that_is_not_allowed_says_which_are(client: TestClient) -> None:

@@ -1,0 +1,195 @@
+"""`/v2`: the Open Inference Protocol, with Triton's extensions for binary data, configuration, index and statistics.
+
+Every function of a model is a model of its own, `mnist-mlp.encode` say, in the one version 1.
+"""
+
+import gzip
+import re
+import time
+import zlib
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app import oip
+from app.answers import JSON, json_answer
+from app.bodies import BodyDep
+from app.engine import NotCapableError
+from app.oip import VERSION, Served, Statistics, Took
+from app.oip.schemas import (
+    AllStatistics,
+    IndexedModel,
+    InferResponse,
+    Live,
+    ModelConfiguration,
+    ModelMetadata,
+    ModelReady,
+    ServerMetadata,
+    ServerReady,
+)
+from app.state import EngineDep, SettingsDep, StatisticsDep
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"]
+HEADER_LENGTH = "Inference-Header-Content-Length"
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, 1, mtime=0),
+    "deflate": lambda body: zlib.compress(body, 1),
+}
+MIN_COMPRESSED = 1024  # bytes: fewer would not get smaller
+MAX_ON_LOOP = 2**15  # bytes: what takes longer than the way to a thread and back goes there
+
+router = APIRouter(tags=["open inference protocol"])
+
+
+def _served(request: Request, engine: EngineDep, name: str) -> Served:
+    return oip.find(engine, name, request.path_params.get("version", VERSION))
+
+
+ServedDep = Annotated[Served, Depends(_served)]
+
+
+@router.get("/v2", response_model=ServerMetadata, operation_id="v2_server")
+async def server(request: Request) -> Response:
+    """The server, and which of Triton's extensions it has."""
+    return json_answer({"name": "reparam", "version": request.app.version, "extensions": EXTENSIONS})
+
+
+@router.get("/v2/health/live", response_model=Live, operation_id="v2_live")
+async def live() -> Response:
+    """The process is alive."""
+    return json_answer({"live": True})
+
+
+@router.get("/v2/health/ready", response_model=ServerReady, operation_id="v2_ready")
+async def ready() -> Response:
+    """Every model is loaded, checked and warmed."""
+    return json_answer({"ready": True})
+
+
+@router.get("/v2/models/stats", response_model=AllStatistics, operation_id="v2_statistics")
+async def statistics_of_all(engine: EngineDep, statistics: StatisticsDep) -> Response:
+    """What every function did since the start, in the process that answers."""
+    return _stats(statistics, oip.served(engine))
+
+
+@router.get("/v2/models/{name}", response_model=ModelMetadata, operation_id="v2_model")
+@router.get("/v2/models/{name}/versions/{version}", include_in_schema=False)
+async def metadata(served: ServedDep) -> Response:
+    """The inputs and outputs of a function. `/versions/1` may follow the name, here and in the calls below."""
+    return json_answer(served.metadata())
+
+
+@router.get("/v2/models/{name}/ready", response_model=ModelReady, operation_id="v2_model_ready")
+@router.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
+async def model_ready(served: ServedDep) -> Response:
+    """The model is loaded, checked and warmed."""
+    return json_answer({"name": served.name, "ready": True})
+
+
+@router.get("/v2/models/{name}/config", response_model=ModelConfiguration, operation_id="v2_model_config")
+@router.get("/v2/models/{name}/versions/{version}/config", include_in_schema=False)
+async def configuration(settings: SettingsDep, served: ServedDep) -> Response:
+    """How Triton would configure the function."""
+    return json_answer(served.configuration(settings))
+
+
+@router.get("/v2/models/{name}/stats", response_model=AllStatistics, operation_id="v2_model_statistics")
+@router.get("/v2/models/{name}/versions/{version}/stats", include_in_schema=False)
+async def statistics_of_one(served: ServedDep, statistics: StatisticsDep) -> Response:
+    """What a function did since the start, in the process that answers."""
+    return _stats(statistics, [served])
+
+
+@router.post("/v2/models/{name}/infer", response_model=InferResponse, operation_id="v2_infer")
+@router.post("/v2/models/{name}/versions/{version}/infer", include_in_schema=False)
+async def infer(
+    request: Request, settings: SettingsDep, served: ServedDep, statistics: StatisticsDep, body: BodyDep
+) -> Response:
+    """Call a function with tensors, and get tensors. They are JSON here; clients may send and ask for bytes."""
+    began = time.perf_counter_ns()
+    try:
+        wanted, value = await _near(len(body), _read, request, settings, served, body)
+        read = time.perf_counter_ns()
+        answer, queue = await _call(served, value)
+        called = time.perf_counter_ns()
+        size = sum(values.nbytes for values in answer.outputs.values())
+        content, header = await _near(
+            size, oip.respond, served.name, VERSION, wanted, answer.outputs, answer.parameters
+        )
+    except Exception:
+        statistics.fail(served.name, time.perf_counter_ns() - began)
+        raise
+    took = Took(read - began, queue, called - read - queue, time.perf_counter_ns() - called)
+    statistics.succeed(served.name, len(next(iter(answer.outputs.values()))), took)
+    return await _respond(request, content, header)
+
+
+@router.post("/v2/repository/index", response_model=list[IndexedModel], operation_id="v2_index")
+async def index(engine: EngineDep, body: BodyDep) -> Response:
+    """Every function of every model. All are ready: they are loaded before the first request."""
+    oip.read_ready(body)
+    models = [{"name": one.name, "version": VERSION, "state": "READY", "reason": ""} for one in oip.served(engine)]
+    return Response(orjson.dumps(models), media_type=JSON)
+
+
+@router.post("/v2/repository/models/{name}/load", include_in_schema=False)
+@router.post("/v2/repository/models/{name}/unload", include_in_schema=False)
+async def load(name: str) -> Response:
+    """Refused."""
+    raise NotCapableError(
+        f"{name:.80}: models are loaded when the server starts (models, set by REPARAM_MODELS), and neither loaded nor "
+        "unloaded by a request"
+    )
+
+
+def _read(request: Request, settings: SettingsDep, served: Served, body: bytes) -> tuple[oip.Request, Any]:
+    wanted = oip.parse(body, request.headers.get(HEADER_LENGTH), served.inputs)
+    return wanted, served.read(settings, wanted)
+
+
+async def _call(served: Served, value: Any) -> tuple[oip.Answer, int]:
+    """The engine's answer, and the nanoseconds that the call waited for its turn."""
+    asked = time.perf_counter_ns()
+
+    def call() -> tuple[oip.Answer, int]:
+        started = time.perf_counter_ns()
+        return served.call(value), started - asked
+
+    return await run_in_threadpool(call)
+
+
+async def _near(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Work on so many bytes: here if they are few, and in a thread if the event loop would wait too long."""
+    return await run_in_threadpool(work, *args, **kwargs) if size > MAX_ON_LOOP else work(*args, **kwargs)
+
+
+async def _respond(request: Request, content: bytes, header: int | None) -> Response:
+    headers = {"Vary": "Accept-Encoding"}
+    if header is not None:
+        headers[HEADER_LENGTH] = str(header)
+    encoding = _encoding(request.headers.get("accept-encoding", ""))
+    if encoding and len(content) >= MIN_COMPRESSED:
+        content = await _near(len(content), COMPRESSIONS[encoding], content)
+        headers["Content-Encoding"] = encoding
+    media = JSON if header is None else "application/octet-stream"
+    return Response(content, headers=headers, media_type=media)
+
+
+def _encoding(accepted: str) -> str | None:
+    """The compression that Accept-Encoding names first, of those there are."""
+    for part in accepted.lower().split(","):
+        coding, _, quality = part.replace(" ", "").partition(";")
+        if coding in COMPRESSIONS and not re.fullmatch(r"q=0(\.0*)?", quality):
+            return coding
+    return None
+
+
+def _stats(statistics: Statistics, served: list[Served]) -> Response:
+    documents = [{"name": one.name, "version": VERSION} | statistics.document(one.name) for one in served]
+    return json_answer({"model_stats": documents})
