@@ -69,6 +69,15 @@ def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
                 assert _agree(shown, happened), f"{command}\nshown:\n{shown}\nhappened:\n{happened}"
 
 
+def test_the_python_example_prints_what_is_shown() -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    shown = program.rstrip().rpartition("# ")[2]
+    with running("--model", "mnist-mlp") as (url, _):
+        here = program.replace("127.0.0.1:8000", url.removeprefix("http://"))
+        end = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, timeout=60)
+    assert (end.stdout.strip(), end.returncode) == (shown, 0), end.stderr
+
+
 def test_the_training_commands_make_a_checkpoint(tmp_path: Path, mnist: Path) -> None:
     """As they stand but for two epochs on the digits at hand; what is installed and fetched is here already."""
     (block,) = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
