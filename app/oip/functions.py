@@ -1,6 +1,6 @@
 """The functions of a model, each served as a model of its own: what it takes, what it answers, and the call."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ class Function(NamedTuple):
     inputs: Callable[[Model], Tensors]
     outputs: Callable[[Model], Tensors]
     read: Callable[[Model, Settings, Request], Any]  # what `call` takes
-    call: Callable[[Model, Any], Answer]
+    call: Callable[[Model, Any], Awaitable[Answer]]
     limit: str | None  # the setting that limits the rows of a request; None: there are no rows
 
 
@@ -71,9 +71,9 @@ class Served(NamedTuple):
             _check_names("outputs", [o.name for o in request.outputs], [tensor.name for tensor in self.outputs])
         return self.function.read(self.model, settings, request)
 
-    def call(self, value: Any) -> Answer:
+    async def call(self, value: Any) -> Answer:
         """The engine's answer to what `read` made. Raises: as the model's own method."""
-        return self.function.call(self.model, value)
+        return await self.function.call(self.model, value)
 
     def metadata(self) -> dict[str, Any]:
         """What the protocol tells of a model."""
@@ -188,7 +188,7 @@ def _encode_out(model: Model) -> Tensors:
 
 def _score_out(model: Model) -> Tensors:
     names = ["elbo", "log_likelihood", "kl"] if model.generative else ["log_likelihood"]
-    names += ["percentile"] if model.checkpoint.config.novelty else []
+    names += ["percentile"] if model.config.novelty else []
     return [Tensor(name, "FP32", (-1,)) for name in names]
 
 
@@ -245,24 +245,24 @@ def _read_sample(model: Model, settings: Settings, request: Request) -> SampleRe
     return wanted
 
 
-def _encode(model: Model, images: Array) -> Answer:
-    return _columns(model.encode(images)._asdict())
+async def _encode(model: Model, images: Array) -> Answer:
+    return _columns((await model.encode(images))._asdict())
 
 
-def _decode(model: Model, latents: Array) -> Answer:
-    return Answer({"images": model.decode(latents)}, {})
+async def _decode(model: Model, latents: Array) -> Answer:
+    return Answer({"images": await model.decode(latents)}, {})
 
 
-def _reconstruct(model: Model, images: Array) -> Answer:
-    return Answer({"images": model.reconstruct(images)}, {})
+async def _reconstruct(model: Model, images: Array) -> Answer:
+    return Answer({"images": await model.reconstruct(images)}, {})
 
 
-def _score(model: Model, images: Array) -> Answer:
-    return _columns(model.score(images)._asdict())
+async def _score(model: Model, images: Array) -> Answer:
+    return _columns((await model.score(images))._asdict())
 
 
-def _sample(model: Model, wanted: SampleRequest) -> Answer:
-    images, latents, seed = model.sample(wanted.count, wanted.seed, wanted.temperature)
+async def _sample(model: Model, wanted: SampleRequest) -> Answer:
+    images, latents, seed = await model.sample(wanted.count, wanted.seed, wanted.temperature)
     outputs: Outputs = {"images": images, "latents": latents, "seed": np.array([seed], np.int64)}
     return Answer(outputs, {"seed": seed, "temperature": wanted.temperature})
 

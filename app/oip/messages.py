@@ -38,7 +38,7 @@ class Request(NamedTuple):
     binary: bool  # whether outputs are bytes where the request does not say
 
 
-def parse(body: bytes, header_length: str | None = None, tensors: Sequence[Tensor] = ()) -> Request:
+def parse(body: bytes | bytearray, header_length: str | None = None, tensors: Sequence[Tensor] = ()) -> Request:
     """An inference request from a body.
 
     Args:
@@ -76,7 +76,7 @@ def parse(body: bytes, header_length: str | None = None, tensors: Sequence[Tenso
     return Request(number, _known(parameters), inputs, outputs or None, binary)
 
 
-def read_ready(body: bytes) -> bool:
+def read_ready(body: bytes | bytearray) -> bool:
     """Whether a request for the repository's index asks for the ready models alone. Raises: MalformedError."""
     if not body:
         return False
@@ -147,7 +147,7 @@ def _header_length(text: str | None, size: int) -> int:
     return int(text)
 
 
-def _raw(body: bytes, tensors: Sequence[Tensor]) -> Request:
+def _raw(body: bytes | bytearray, tensors: Sequence[Tensor]) -> Request:
     needed = [tensor for tensor in tensors if not tensor.optional]
     if len(needed) != 1:
         raise MalformedError(

@@ -47,7 +47,7 @@ MAX_ON_LOOP = 2**15  # bytes: what takes longer than the way to a thread and bac
 router = APIRouter(tags=["open inference protocol"])
 
 
-def _served(request: Request, engine: EngineDep, name: str) -> Served:
+async def _served(request: Request, engine: EngineDep, name: str) -> Served:
     return oip.find(engine, name, request.path_params.get("version", VERSION))
 
 
@@ -148,7 +148,7 @@ async def load(name: str) -> Response:
     )
 
 
-def _read(request: Request, settings: SettingsDep, served: Served, body: bytes) -> tuple[oip.Request, Any]:
+def _read(request: Request, settings: SettingsDep, served: Served, body: bytes | bytearray) -> tuple[oip.Request, Any]:
     wanted = oip.parse(body, request.headers.get(HEADER_LENGTH), served.inputs)
     return wanted, served.read(settings, wanted)
 
