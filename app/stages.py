@@ -34,6 +34,11 @@ def spend(name: Stage, seconds: float) -> None:
         spells.append(Spell(name, perf_counter(), seconds))
 
 
+def spent(name: Stage) -> float:
+    """The seconds that the request has spent in a stage so far."""
+    return sum(spell.seconds for spell in _spells.get() or () if spell.stage == name)
+
+
 class _Timer:
     __slots__ = ("_began", "_name")
 

@@ -10,6 +10,12 @@ from app.state import EngineDep
 router = APIRouter(tags=["probes"])
 
 
+def check_ready(request: Request) -> None:
+    """Raises: DrainingError: if a stop has begun."""
+    if request.state.draining.is_set():
+        raise DrainingError("the service is stopping: send requests elsewhere")
+
+
 @router.get("/healthz", response_model=Alive, operation_id="healthz")
 async def healthz() -> Response:
     """The process is alive."""
@@ -19,6 +25,5 @@ async def healthz() -> Response:
 @router.get("/readyz", response_model=Ready, operation_id="readyz")
 async def readyz(request: Request, engine: EngineDep) -> Response:
     """Every model is loaded, checked and warmed, and no stop has begun."""
-    if request.state.draining.is_set():
-        raise DrainingError("the service is stopping: send requests elsewhere")
+    check_ready(request)
     return json_answer({"status": "ready", "models": list(engine.models)})

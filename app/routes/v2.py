@@ -8,16 +8,15 @@ import re
 import time
 import zlib
 from collections.abc import Callable
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from app import oip
 from app.answers import JSON, json_answer
-from app.bodies import BodyDep
 from app.engine import NotCapableError
+from app.errors import LimitError
 from app.oip import VERSION, Served, Statistics, Took
 from app.oip.schemas import (
     AllStatistics,
@@ -30,10 +29,11 @@ from app.oip.schemas import (
     ServerMetadata,
     ServerReady,
 )
+from app.routes.health import check_ready
+from app.stages import spent
 from app.state import EngineDep, SettingsDep, StatisticsDep
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from app.streams import Body, read_body
+from app.threads import off_loop_if
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"]
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -48,10 +48,23 @@ router = APIRouter(tags=["open inference protocol"])
 
 
 async def _served(request: Request, engine: EngineDep, name: str) -> Served:
-    return oip.find(engine, name, request.path_params.get("version", VERSION))
+    found = oip.find(engine, name, request.path_params.get("version", VERSION))
+    request.state.model = found.model.name  # for the log and the spans
+    return found
+
+
+async def _body(request: Request, settings: SettingsDep) -> Body:
+    """The whole body; the JSON that it is, or begins with, is within the limit for JSON."""
+    header = request.headers.get(HEADER_LENGTH, "")
+    if not (header.isdecimal() and len(header) < 19):
+        return await read_body(request, settings, "max_json_bytes")  # a bad length is told by whoever parses it
+    if int(header) > settings.max_json_bytes:
+        raise LimitError(f"bytes of JSON ({HEADER_LENGTH})", "max_json_bytes", settings.max_json_bytes, int(header))
+    return await read_body(request, settings)
 
 
 ServedDep = Annotated[Served, Depends(_served)]
+BodyDep = Annotated[Body, Depends(_body)]
 
 
 @router.get("/v2", response_model=ServerMetadata, operation_id="v2_server")
@@ -67,8 +80,9 @@ async def live() -> Response:
 
 
 @router.get("/v2/health/ready", response_model=ServerReady, operation_id="v2_ready")
-async def ready() -> Response:
-    """Every model is loaded, checked and warmed."""
+async def ready(request: Request) -> Response:
+    """Every model is loaded, checked and warmed, and no stop has begun."""
+    check_ready(request)
     return json_answer({"ready": True})
 
 
@@ -88,7 +102,7 @@ async def metadata(served: ServedDep) -> Response:
 @router.get("/v2/models/{name}/ready", response_model=ModelReady, operation_id="v2_model_ready")
 @router.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
 async def model_ready(served: ServedDep) -> Response:
-    """The model is loaded, checked and warmed."""
+    """The model can answer; a lazy one is loaded by its first call."""
     return json_answer({"name": served.name, "ready": True})
 
 
@@ -114,13 +128,14 @@ async def infer(
     """Call a function with tensors, and get tensors. They are JSON here; clients may send and ask for bytes."""
     began = time.perf_counter_ns()
     try:
-        wanted, value = await _near(len(body), _read, request, settings, served, body)
+        wanted, value = await off_loop_if(len(body) > MAX_ON_LOOP, _read, request, settings, served, body)
         read = time.perf_counter_ns()
-        answer, queue = await _call(served, value)
+        answer = await served.call(value)
+        queue = round(spent("queue") * 1e9)
         called = time.perf_counter_ns()
         size = sum(values.nbytes for values in answer.outputs.values())
-        content, header = await _near(
-            size, oip.respond, served.name, VERSION, wanted, answer.outputs, answer.parameters
+        content, header = await off_loop_if(
+            size > MAX_ON_LOOP, oip.respond, served.name, VERSION, wanted, answer.outputs, answer.parameters
         )
     except Exception:
         statistics.fail(served.name, time.perf_counter_ns() - began)
@@ -148,25 +163,9 @@ async def load(name: str) -> Response:
     )
 
 
-def _read(request: Request, settings: SettingsDep, served: Served, body: bytes | bytearray) -> tuple[oip.Request, Any]:
+def _read(request: Request, settings: SettingsDep, served: Served, body: Body) -> tuple[oip.Request, Any]:
     wanted = oip.parse(body, request.headers.get(HEADER_LENGTH), served.inputs)
     return wanted, served.read(settings, wanted)
-
-
-async def _call(served: Served, value: Any) -> tuple[oip.Answer, int]:
-    """The engine's answer, and the nanoseconds that the call waited for its turn."""
-    asked = time.perf_counter_ns()
-
-    def call() -> tuple[oip.Answer, int]:
-        started = time.perf_counter_ns()
-        return served.call(value), started - asked
-
-    return await run_in_threadpool(call)
-
-
-async def _near(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Work on so many bytes: here if they are few, and in a thread if the event loop would wait too long."""
-    return await run_in_threadpool(work, *args, **kwargs) if size > MAX_ON_LOOP else work(*args, **kwargs)
 
 
 async def _respond(request: Request, content: bytes, header: int | None) -> Response:
@@ -175,7 +174,7 @@ async def _respond(request: Request, content: bytes, header: int | None) -> Resp
         headers[HEADER_LENGTH] = str(header)
     encoding = _encoding(request.headers.get("accept-encoding", ""))
     if encoding and len(content) >= MIN_COMPRESSED:
-        content = await _near(len(content), COMPRESSIONS[encoding], content)
+        content = await off_loop_if(len(content) > MAX_ON_LOOP, COMPRESSIONS[encoding], content)
         headers["Content-Encoding"] = encoding
     media = JSON if header is None else "application/octet-stream"
     return Response(content, headers=headers, media_type=media)
