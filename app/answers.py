@@ -1,23 +1,21 @@
 """From arrays to a response, in the form that the caller accepts."""
 
 import base64
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import orjson
-from fastapi import Depends, Query, Request, Response
+from fastapi import Request, Response
 
 from app.accept import choose
 from app.engine import Array, Model
 from app.errors import LimitError
 from app.images import contact_sheet, png, sheet_size
 from app.stages import stage
-from app.state import SettingsDep
 from app.tensors import NPY, SAFETENSORS, write_npy, write_safetensors
 from app.threads import off_loop_if
 
 JSON, PNG = "application/json", "image/png"
-MAX_COLUMNS = 1024
 
 # What is no larger is written on the event loop, in some hundred microseconds.
 _INLINE_NUMBERS = 10_000
@@ -34,12 +32,12 @@ def json_answer(document: dict[str, Any]) -> Response:
 
 
 class NumberForm:
-    """How a call's numbers are answered."""
+    """How a call's numbers are answered; its caller says so before the body is read. Raises: NotAcceptableError."""
 
     offered: tuple[str, ...] = JSON, SAFETENSORS
 
-    def __init__(self, media: str) -> None:
-        self.media = media
+    def __init__(self, request: Request) -> None:
+        self.media = choose(request, self.offered)
 
     async def answer(self, model: str, **columns: Column) -> Response:
         """Columns of numbers, a row an image; those that the model does not have are null, or no tensors."""
@@ -67,17 +65,15 @@ def _json(document: dict[str, Any]) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-Scale = Annotated[int, Query(ge=1, le=16, description="How many pixels wide a pixel of the PNG is.")]
-
-
 class ImageForm:
-    """How a call's images are answered."""
+    """How a call's images are answered; its caller says so before the body is read. Raises: NotAcceptableError."""
 
     offered: tuple[str, ...] = PNG, JSON, NPY, SAFETENSORS
 
-    def __init__(self, media: str, columns: int | None, scale: int, max_sheet_pixels: int) -> None:
-        self.media, self.columns, self.scale = media, columns, scale
-        self._limit = max_sheet_pixels
+    def __init__(self, request: Request, columns: int | None, scale: int) -> None:
+        self.media = choose(request, self.offered)
+        self.columns, self.scale = columns, scale
+        self._limit: int = request.state.settings.max_sheet_pixels
 
     def check(self, count: int, model: Model) -> None:
         """Raises: LimitError: if the contact sheet of `count` images would be too large."""
@@ -114,54 +110,6 @@ class MapForm(ImageForm):
 
     offered = JSON, PNG, SAFETENSORS
 
-    def __init__(self, media: str, size: int, scale: int, max_sheet_pixels: int) -> None:
-        super().__init__(media, size, scale, max_sheet_pixels)
-        self.size = size
-
     async def numbers(self, model: str, **columns: Any) -> Response:
         """As `NumberForm.answer`."""
         return await _numbers(self.media, model, columns)
-
-
-# Made from the Accept header and the address before the body is read. Asynchronous: FastAPI runs others in threads.
-
-
-async def _number_form(request: Request) -> NumberForm:
-    return NumberForm(choose(request, NumberForm.offered))
-
-
-async def _image_form(
-    request: Request,
-    settings: SettingsDep,
-    columns: Annotated[
-        int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, about square.")
-    ] = None,
-    scale: Scale = 1,
-) -> ImageForm:
-    return ImageForm(choose(request, ImageForm.offered), columns, scale, settings.max_sheet_pixels)
-
-
-async def _strip_form(
-    request: Request,
-    settings: SettingsDep,
-    columns: Annotated[
-        int | None, Query(ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, one row.")
-    ] = None,
-    scale: Scale = 1,
-) -> ImageForm:
-    return ImageForm(choose(request, ImageForm.offered), columns or MAX_COLUMNS, scale, settings.max_sheet_pixels)
-
-
-async def _map_form(
-    request: Request,
-    settings: SettingsDep,
-    size: Annotated[int, Query(ge=1, le=MAX_COLUMNS, description="How many images a side the PNG has.")] = 20,
-    scale: Scale = 1,
-) -> MapForm:
-    return MapForm(choose(request, MapForm.offered), size, scale, settings.max_sheet_pixels)
-
-
-NumberFormDep = Annotated[NumberForm, Depends(_number_form)]
-ImageFormDep = Annotated[ImageForm, Depends(_image_form)]
-StripFormDep = Annotated[ImageForm, Depends(_strip_form)]
-MapFormDep = Annotated[MapForm, Depends(_map_form)]

@@ -4,20 +4,20 @@ import base64
 import binascii
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
-from fastapi import Depends, Query, Request
+from fastapi import Request
 
 from app.engine import Array, Model
 from app.errors import LimitError, MalformedError, MediaTypeError
 from app.forms import form_files
-from app.images import Fit, ImageError, ImageTooLargeError, Picture, Polarity, fit_image, read_image
+from app.images import ImageError, ImageTooLargeError, Picture, fit_image, read_image
 from app.numbers import rows_of_numbers
+from app.queries import PictureQuery
 from app.settings import Settings
 from app.stages import stage
-from app.state import ModelDep, SettingsDep
 from app.streams import Body, read_body
 from app.tensors import NPY, SAFETENSORS, Values, as_images, as_latents, read_npy, read_safetensors
 from app.threads import off_loop_if
@@ -44,86 +44,47 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_json(request: Request, settings: SettingsDep) -> Body:
+async def read_json(request: Request) -> Body:
     """The body of a call that takes JSON alone. Raises: MediaTypeError; as `read_body`."""
     _check_type(request, (JSON,))
-    return await read_body(request, settings, "max_json_bytes")
+    return await read_body(request, request.state.settings, "max_json_bytes")
 
 
-JsonDep = Annotated[Body, Depends(read_json)]
-
-
-class Fitting(NamedTuple):
-    """How a picture becomes the model's input."""
-
-    fit: Fit | None
-    polarity: Polarity
-
-
-async def read_fitting(
-    fit: Annotated[
-        Fit | None,
-        Query(
-            description="How a picture becomes the model's input: `digit` crops to the ink, scales it and centres "
-            "it by mass, as MNIST was made; `stretch` resizes the whole. Left out, a grey picture that has the "
-            "model's size is used as it is, and any other is fitted as a `digit`."
-        ),
-    ] = None,
-    polarity: Annotated[
-        Polarity, Query(description="What the strokes are; `auto` looks, and the model sees light on dark.")
-    ] = "auto",
-) -> Fitting:
-    """What the address says of it. Asynchronous, as every dependency is: FastAPI runs others in threads."""
-    return Fitting(fit, polarity)
-
-
-FittingDep = Annotated[Fitting, Depends(read_fitting)]
-
-
-async def read_images(request: Request, settings: SettingsDep, model: ModelDep, fitting: FittingDep) -> Array:
+async def read_images(request: Request, model: Model, fitting: PictureQuery) -> Array:
     """The images of a request, ready for the model: (N, H, W) float32 in [0, 1].
 
     Raises: MediaTypeError; MalformedError; LimitError; ImageError; ShapeError; InputError; as `read_body`.
     """
     _check_type(request, IMAGES_IN)
-    taken = await _take(request, settings, model, ("images", "pixels"))
+    taken = await _take(request, model, ("images", "pixels"))
     if isinstance(taken, np.ndarray):
         return taken
     with stage("preprocess"):
         return await _fit(request, taken, model, fitting)
 
 
-ImagesDep = Annotated[Array, Depends(read_images)]
-
-
-async def read_latents(request: Request, settings: SettingsDep, model: ModelDep) -> Array:
+async def read_latents(request: Request, model: Model) -> Array:
     """The latent vectors of a request: (N, Z) float32, finite.
 
     Raises: MediaTypeError; MalformedError; LimitError; ShapeError; InputError; as `read_body`.
     """
     _check_type(request, LATENTS_IN)
-    taken = await _take(request, settings, model, ("latents",))
+    taken = await _take(request, model, ("latents",))
     assert isinstance(taken, np.ndarray)  # noqa: S101  for the type checker: files have another name
     return taken
 
 
-LatentsDep = Annotated[Array, Depends(read_latents)]
-
-
-async def read_ends(request: Request, settings: SettingsDep, model: ModelDep, fitting: FittingDep) -> Array:
+async def read_ends(request: Request, model: Model, fitting: PictureQuery) -> Array:
     """The two of a request between which to interpolate: images (2, H, W), or latents (2, Z).
 
     Raises: as `read_images` and `read_latents`; MalformedError: if they are not two.
     """
     _check_type(request, ENDS_IN)
-    taken = await _take(request, settings, model, ("images", "pixels", "latents"), ends=True)
+    taken = await _take(request, model, ("images", "pixels", "latents"), ends=True)
     if isinstance(taken, np.ndarray):
         return taken
     with stage("preprocess"):
         return await _fit(request, taken, model, fitting)
-
-
-EndsDep = Annotated[Array, Depends(read_ends)]
 
 
 def load_object(body: Body, max_lists: int = 1) -> dict[str, Any]:
@@ -153,15 +114,14 @@ def _check_type(request: Request, expected: tuple[str, ...]) -> None:
         raise MediaTypeError(f"body: expected {', '.join(expected)}, found {found:.200}", expected)
 
 
-async def _take(
-    request: Request, settings: Settings, model: Model, names: tuple[str, ...], ends: bool = False
-) -> Files | Array:
+async def _take(request: Request, model: Model, names: tuple[str, ...], ends: bool = False) -> Files | Array:
     """What the body holds: files that are yet to be read, or the array itself.
 
     Args:
         names: of what the call takes: `images`, `pixels` (images as lists of numbers), `latents`.
         ends: whether it takes exactly two.
     """
+    settings: Settings = request.state.settings
     kind = media_type(request)
     body = await read_body(request, settings, "max_json_bytes" if kind == JSON else "max_body_bytes")
     if kind in IMAGE_TYPES:
@@ -263,7 +223,7 @@ def _pixels(values: list[Any], rows: int, columns: int) -> Array:
     return pixels.reshape(-1, rows, columns)
 
 
-async def _fit(request: Request, files: Files, model: Model, fitting: Fitting) -> Array:
+async def _fit(request: Request, files: Files, model: Model, fitting: PictureQuery) -> Array:
     """The model's input from picture files; one small file that is taken as it is, as most are, on the event loop."""
     max_pixels = request.state.settings.max_pixels
     if len(files) == 1 and len(files[0]) <= _INLINE_FILE_BYTES and fitting.fit is None:
@@ -278,7 +238,7 @@ async def _fit(request: Request, files: Files, model: Model, fitting: Fitting) -
     return await off_loop_if(True, _fit_all, files, model, max_pixels, fitting, limiter=request.state.readers)
 
 
-def _fit_all(files: Files, model: Model, max_pixels: int, fitting: Fitting) -> Array:
+def _fit_all(files: Files, model: Model, max_pixels: int, fitting: PictureQuery) -> Array:
     """Read every file and make it the model's input; `max_pixels` is for all of them together."""
     images = []
     for i, file in enumerate(files):

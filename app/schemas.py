@@ -13,7 +13,7 @@ Row = list[float]
 class SampleRequest(BaseModel):
     """What to sample."""
 
-    model_config = ConfigDict(extra="ignore")  # as a query it shares the line with `model`, `columns` and `scale`
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int = Field(1, ge=1, description="How many images.")
     seed: int | None = Field(

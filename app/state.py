@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, TypedDict
 
 from anyio import CapacityLimiter
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Request
 
 from app.engine import Engine, Model
 from app.oip import Statistics
@@ -43,14 +43,8 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 StatisticsDep = Annotated[Statistics, Depends(_statistics)]
 
 
-async def _model(
-    request: Request,
-    engine: EngineDep,
-    model: Annotated[str | None, Query(description="The model's name; left out, the default model.")] = None,
-) -> Model:
-    found = engine.model(model)
+def find_model(request: Request, name: str | None) -> Model:
+    """The model that a request names, or the default one. Raises: ModelNotFoundError."""
+    found: Model = request.state.engine.model(name)
     request.state.model = found.name  # for the log and the spans
     return found
-
-
-ModelDep = Annotated[Model, Depends(_model)]

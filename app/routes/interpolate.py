@@ -1,44 +1,32 @@
 """`POST /v1/interpolate`: the images between two."""
 
-from typing import Annotated
+from fastapi import APIRouter, Request, Response
 
-from fastapi import APIRouter, Depends, Query, Response
-
-from app.answers import StripFormDep
-from app.bodies import EndsDep
+from app.answers import ImageForm
+from app.bodies import read_ends
 from app.errors import LimitError
-from app.interpolation import Way
+from app.queries import MAX_COLUMNS, InterpolateQuery, described, read_query
 from app.schemas import InterpolateAnswer
-from app.state import ModelDep, SettingsDep
+from app.state import find_model
 
 router = APIRouter(tags=["images and latents"])
 
 
-async def read_steps(
-    settings: SettingsDep,
-    steps: Annotated[int, Query(ge=2, description="How many images, the two ends' included.")] = 8,
-) -> int:
-    """Raises: LimitError."""
-    if steps > settings.max_steps:
-        raise LimitError("steps", "max_steps", settings.max_steps, steps)
-    return steps
-
-
-@router.post("/v1/interpolate", response_model=InterpolateAnswer, operation_id="interpolate")
-async def interpolate(
-    model: ModelDep,
-    form: StripFormDep,
-    steps: Annotated[int, Depends(read_steps)],
-    ends: EndsDep,
-    path: Annotated[
-        Way,
-        Query(
-            description="`linear` is straight in the latents; `spherical` is a great circle in the noise that the "
-            "prior turns into codes, and stays where draws lie: for models that generate."
-        ),
-    ] = "linear",
-) -> Response:
+@router.post(
+    "/v1/interpolate",
+    response_model=InterpolateAnswer,
+    operation_id="interpolate",
+    openapi_extra=described(InterpolateQuery),
+)
+async def interpolate(request: Request) -> Response:
     """Decode the codes on the way from one image or latent vector to another; the ends are exactly the two codes."""
-    form.check(steps, model)
-    images, latents = await model.interpolate(ends, steps, path)
+    query = read_query(request, InterpolateQuery)
+    model = find_model(request, query.model)
+    form = ImageForm(request, query.columns or MAX_COLUMNS, query.scale)
+    max_steps = request.state.settings.max_steps
+    if query.steps > max_steps:
+        raise LimitError("steps", "max_steps", max_steps, query.steps)
+    form.check(query.steps, model)
+    ends = await read_ends(request, model, query)
+    images, latents = await model.interpolate(ends, query.steps, query.path)
     return await form.answer(model.name, images, latents=latents)

@@ -1,25 +1,24 @@
 """`/v1/sample`: new images from standard Gaussian noise. POST for services, GET for links and `<img>`."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.answers import ImageForm, ImageFormDep
-from app.bodies import JsonDep, load_object
+from app.answers import ImageForm
+from app.bodies import load_object, read_json
 from app.engine import Model
 from app.errors import LimitError, MalformedError
+from app.queries import DecodeQuery, SampleQuery, described, read_query
 from app.schemas import SampleAnswer, SampleRequest
-from app.settings import Settings
-from app.state import ModelDep, SettingsDep
+from app.state import find_model
 from models.config import explain
 
 router = APIRouter(tags=["generation"])
 
 
-async def _sample(model: Model, settings: Settings, form: ImageForm, wanted: SampleRequest) -> Response:
-    if wanted.count > settings.max_samples:
-        raise LimitError("count", "max_samples", settings.max_samples, wanted.count)
+async def _sample(request: Request, model: Model, form: ImageForm, wanted: SampleRequest) -> Response:
+    max_samples = request.state.settings.max_samples
+    if wanted.count > max_samples:
+        raise LimitError("count", "max_samples", max_samples, wanted.count)
     form.check(wanted.count, model)
     drawn = await model.sample(wanted.count, wanted.seed, wanted.temperature)
     answer = await form.answer(
@@ -31,19 +30,24 @@ async def _sample(model: Model, settings: Settings, form: ImageForm, wanted: Sam
     return answer
 
 
-@router.get("/v1/sample", response_model=SampleAnswer, operation_id="sample")
-async def sample_by_link(
-    model: ModelDep, settings: SettingsDep, form: ImageFormDep, wanted: Annotated[SampleRequest, Query()]
-) -> Response:
+@router.get("/v1/sample", response_model=SampleAnswer, operation_id="sample", openapi_extra=described(SampleQuery))
+async def sample_by_link(request: Request) -> Response:
     """Decode standard Gaussian noise: digits that nobody wrote. The same seed gives the same digits, anywhere."""
-    return await _sample(model, settings, form, wanted)
+    query = read_query(request, SampleQuery)
+    model = find_model(request, query.model)
+    return await _sample(request, model, ImageForm(request, query.columns, query.scale), query)
 
 
-@router.post("/v1/sample", response_model=SampleAnswer, operation_id="sample_with_body")
-async def sample(model: ModelDep, settings: SettingsDep, form: ImageFormDep, body: JsonDep) -> Response:
+@router.post(
+    "/v1/sample", response_model=SampleAnswer, operation_id="sample_with_body", openapi_extra=described(DecodeQuery)
+)
+async def sample(request: Request) -> Response:
     """Decode standard Gaussian noise: digits that nobody wrote. The same seed gives the same digits, anywhere."""
+    query = read_query(request, DecodeQuery)
+    model = find_model(request, query.model)
+    form = ImageForm(request, query.columns, query.scale)
     try:
-        wanted = SampleRequest.model_validate(load_object(body), extra="forbid")
+        wanted = SampleRequest.model_validate(load_object(await read_json(request)))
     except ValidationError as error:
         raise MalformedError(f"body: {explain(error)}") from error
-    return await _sample(model, settings, form, wanted)
+    return await _sample(request, model, form, wanted)

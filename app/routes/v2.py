@@ -29,6 +29,7 @@ from app.oip.schemas import (
     ServerMetadata,
     ServerReady,
 )
+from app.queries import no_query
 from app.routes.health import check_ready
 from app.stages import spent
 from app.state import EngineDep, SettingsDep, StatisticsDep
@@ -44,7 +45,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 MIN_COMPRESSED = 1024  # bytes: fewer would not get smaller
 MAX_ON_LOOP = 2**15  # bytes: what takes longer than the way to a thread and back goes there
 
-router = APIRouter(tags=["open inference protocol"])
+router = APIRouter(tags=["open inference protocol"], dependencies=[Depends(no_query)])
 
 
 async def _served(request: Request, engine: EngineDep, name: str) -> Served:

@@ -1,0 +1,124 @@
+"""What calls take as parameters of their addresses, and how that is read.
+
+FastAPI's own parameters cost a request more than its forward pass; one validation of one model costs next to nothing.
+"""
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import ParameterError
+from app.images import Fit, Polarity
+from app.interpolation import Way
+from app.schemas import SampleRequest
+from models.config import explain
+
+MAX_COLUMNS = 1024
+
+
+class NoQuery(BaseModel):
+    """Nothing. A parameter that a call does not know is an error: a misspelt one would silently have no effect."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelQuery(NoQuery):
+    """Whom to ask."""
+
+    model: str | None = Field(None, description="The model's name; left out, the default model.")
+
+
+class PictureQuery(ModelQuery):
+    """And how a picture becomes the model's input."""
+
+    fit: Fit | None = Field(
+        None,
+        description="How a picture becomes the model's input: `digit` crops to the ink, scales it and centres it by "
+        "mass, as MNIST was made; `stretch` resizes the whole. Left out, a grey picture that has the model's size is "
+        "used as it is, and any other is fitted as a `digit`.",
+    )
+    polarity: Polarity = Field(
+        "auto", description="What the strokes are; `auto` looks, and the model sees light on dark."
+    )
+
+
+class ScaleQuery(NoQuery):
+    """How a PNG is drawn."""
+
+    scale: int = Field(1, ge=1, le=16, description="How many pixels wide a pixel of the PNG is.")
+
+
+class SheetQuery(ScaleQuery):
+    """And how a contact sheet is."""
+
+    columns: int | None = Field(None, ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, about square.")
+
+
+class MapQuery(ScaleQuery):
+    """And how a map is."""
+
+    size: int = Field(20, ge=1, le=MAX_COLUMNS, description="How many images a side the PNG has.")
+
+
+class DecodeQuery(SheetQuery, ModelQuery):
+    """From latents to images."""
+
+
+class ReconstructQuery(SheetQuery, PictureQuery):
+    """From images to images."""
+
+
+class InterpolateQuery(SheetQuery, PictureQuery):
+    """Between two."""
+
+    columns: int | None = Field(None, ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, one row.")
+    steps: int = Field(8, ge=2, description="How many images, the two ends' included.")
+    path: Way = Field(
+        "linear",
+        description="`linear` is straight in the latents; `spherical` is a great circle in the noise that the prior "
+        "turns into codes, and stays where draws lie: for models that generate.",
+    )
+
+
+class SampleQuery(SampleRequest, SheetQuery, ModelQuery):
+    """From noise to images."""
+
+
+Q = TypeVar("Q", bound=NoQuery)
+
+
+def read_query(request: Request, kind: type[Q]) -> Q:
+    """The parameters of a request's address. Raises: ParameterError."""
+    if not request.scope["query_string"]:
+        return kind()
+    try:
+        return kind.model_validate_strings(dict(request.query_params))
+    except ValidationError as error:
+        unknown = [str(e["loc"][0]) for e in error.errors(include_url=False) if e["type"] == "extra_forbidden"]
+        if unknown:
+            known = ", ".join(sorted(kind.model_fields)) or "none"
+            raise ParameterError(f"query: expected {known}, found {', '.join(sorted(unknown))[:200]}") from error
+        raise ParameterError(f"query: {explain(error)}") from error
+
+
+async def no_query(request: Request) -> None:
+    """Of a call without parameters. Raises: ParameterError."""
+    read_query(request, NoQuery)
+
+
+def described(kind: type[NoQuery]) -> dict[str, Any]:
+    """The parameters as OpenAPI has them, for a route's `openapi_extra`."""
+    properties: dict[str, dict[str, Any]] = kind.model_json_schema()["properties"]
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": schema["description"],
+                "schema": {key: value for key, value in schema.items() if key != "description"},
+            }
+            for name, schema in properties.items()
+        ]
+    }
