@@ -15,6 +15,8 @@ from models.errors import ReparamError
 
 Pixels = npt.NDArray[np.float32]
 
+_LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 
@@ -54,6 +56,8 @@ def read_image(data: bytes, max_pixels: int = 16_000_000) -> Picture:
             if width * height > max_pixels:
                 raise ImageTooLargeError(f"expected at most {max_pixels} pixels (max_pixels), found {width} x {height}")
             image.load()
+            if image.format == "PNG" and not image.info:  # nothing but pixels: nothing says how it is turned
+                return _grey(image)
             upright: Image.Image = image
             with suppress(Exception):  # damaged EXIF is no reason to refuse sound pixels
                 upright = ImageOps.exif_transpose(image)
@@ -91,7 +95,8 @@ def _grey(image: Image.Image) -> Picture:
 
 def _eight_bits(image: Image.Image) -> Pixels:
     """8-bit values v to float32(v) / float32(255), to the bit."""
-    return np.asarray(image, np.float32) / np.float32(255)
+    width, height = image.size
+    return _LEVELS[np.frombuffer(image.tobytes(), np.uint8)].reshape(height, width)
 
 
 def _unit(deep: npt.NDArray[np.generic], mode: str) -> Pixels:
