@@ -12,7 +12,7 @@ from models.files import ZOO, checkpoint_folder
 
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
 
-FIRST_CHOICE = "mnist-mlp"  # of the shipped checkpoints, for calls that name none
+FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name none
 
 
 def shipped() -> tuple[str, ...]:
