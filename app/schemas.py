@@ -8,6 +8,7 @@ from app.engine import SEED_LIMIT, Capability
 
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]
 Row = list[float]
+Pair = Annotated[Row, Field(min_length=2, max_length=2)]  # no tuple: few tools know `prefixItems`
 
 
 class SampleRequest(BaseModel):
@@ -95,7 +96,7 @@ class MapAnswer(BaseModel):
     """Where test digits lie among the latents of a model of two."""
 
     model: str
-    mean: list[tuple[float, float]] = Field(description="(N, 2)")
+    mean: list[Pair] = Field(description="(N, 2)")
     labels: list[int] = Field(description="(N,): which digit each is")
 
 
@@ -112,7 +113,7 @@ class ModelCard(BaseModel):
     name: str
     kind: str
     latents: int = Field(description="Z, the length of a latent vector")
-    input_shape: tuple[int, int, int] = Field(description="channels, rows, columns")
+    input_shape: list[int] = Field(min_length=3, max_length=3, description="channels, rows, columns")
     generative: bool = Field(description="whether its codes follow a known distribution, so that noise decodes")
     capabilities: list[Capability]
     likelihood: dict[str, Any]
