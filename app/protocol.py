@@ -1,86 +1,136 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds on a request's head, and problems for what is no HTTP."""
+"""HTTP/1.1 as uvicorn speaks it, with bounds on what is awaited, and problems for what is no HTTP."""
 
 import asyncio
 import secrets
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.access.headers import always
 from app.errors import PROBLEM_JSON, problem_json
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 SECURITY = b"".join(name + b": " + value + b"\r\n" for name, value in always())
 MAX_HEAD_BYTES = 64 * 1024  # of the request line and the headers
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection whose requests' heads must come in time and end somewhere.
+    """A connection on which everything that is awaited from the caller must come in time and end somewhere.
 
-    uvicorn waits for a head for ever, and keeps all of it; bodies are the application's to bound.
+    uvicorn waits for a head for ever, keeps all of it, and all of the trailers after a body; and once a request is
+    answered, it waits for ever for the rest of a body that nobody reads. Bodies are else the application's to bound.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None  # runs while a head is awaited, or has begun
+        self._in_head = False
+        self._kept_bytes = 0  # of a head, or of trailers: since the message began, or since a piece of its body
+        self._adds = False  # whether what is being parsed is no more than that
+        self._running: RequestResponseCycle | None = None  # with pipelining, `cycle` is the last of several
+        self._timer: asyncio.TimerHandle | None = None  # runs while something is awaited, but for a body to be read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._await()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
+        self._stop_waiting()
+        if self._running is not None and not self._running.response_complete:
+            self._hang_up(self._running)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._await_head()
+        self._in_head = True
+        self._await()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers are no headers: what vouches for the headers has not seen them (RFC 9110, 6.5.1)
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._end_head()
+        self._in_head = False
+        self._stop_waiting()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._kept_bytes, self._adds = 0, False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._kept_bytes, self._adds = 0, False
+
     def data_received(self, data: bytes) -> None:
+        self._adds = True
         super().data_received(data)
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(
-                    431, "head-too-large", f"head: expected at most {MAX_HEAD_BYTES} bytes of headers, found more"
-                )
+        if self.transport.is_closing():
+            return
+        if self._adds:
+            self._kept_bytes += len(data)
+            if self._kept_bytes > MAX_HEAD_BYTES:
+                found = f"head: expected at most {MAX_HEAD_BYTES} bytes of headers, found more"
+                self._refuse(431, "head-too-large", found)
+                return
+        if self._timer is None and self._answered():
+            self._await()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         self._refuse(400, "malformed-request", "expected an HTTP/1.1 request with a known method, found something else")
 
-    def _await_head(self) -> None:
-        self._end_head()
-        self._head_bytes = 0
-        seconds = self.app_state["settings"].body_timeout_s
-        self._head_timer = self.loop.call_later(seconds, self._late, seconds)
+    def _unsupported_upgrade_warning(self) -> None:
+        """The request is answered as if it asked for no other protocol; after it the parser takes nothing more."""
+        if self._answered():
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
 
-    def _end_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _answered(self) -> bool:
+        """No request is in hand."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @staticmethod
+    def _hang_up(cycle: RequestResponseCycle) -> None:
+        """Let a request's application know that nobody waits for its answer."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def _await(self) -> None:
+        self._stop_waiting()
+        seconds = self.app_state["settings"].body_timeout_s
+        self._timer = self.loop.call_later(seconds, self._late, seconds)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _late(self, seconds: float) -> None:
-        if self._head_bytes:
+        if not self._answered():  # an earlier request is in hand, and until it is answered no more is read
+            self._await()
+        elif self._in_head:
             self._refuse(
                 408,
                 "request-timeout",
                 f"head: expected all of it within {seconds:g} s (body_timeout_s, set by REPARAM_BODY_TIMEOUT_S), "
-                f"found {self._head_bytes} bytes and no end",
+                f"found {self._kept_bytes} bytes and no end",
             )
-        else:  # a connection that was opened and never used
+        else:  # nothing has begun, or only the rest of what is answered comes
             self.transport.close()
 
     def _refuse(self, status: int, name: str, detail: str) -> None:
-        """Answer with a problem and close, unless the answer to an earlier request is being written."""
-        self._end_head()
+        """Answer with a problem and close; only close where the caller would take it for another request's answer."""
+        self._stop_waiting()
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        if self._may_answer():
             title, request_id = HTTPStatus(status).phrase, secrets.token_hex(8)
             body = problem_json(status, name, title, detail, request_id)
             head = (
@@ -88,4 +138,13 @@ class BoundedProtocol(HttpToolsProtocol):
                 f"x-request-id: {request_id}\r\nconnection: close\r\n"
             )
             self.transport.write(head.encode("ascii") + SECURITY + b"\r\n" + body)
+            if self.cycle is not None:
+                self._hang_up(self.cycle)
         self.transport.close()
+
+    def _may_answer(self) -> bool:
+        if self.cycle is None:
+            return True
+        if self._in_head or not self.cycle.more_body:  # what is refused is no part of the last request
+            return self.cycle.response_complete
+        return not self.cycle.response_started and not self.pipeline

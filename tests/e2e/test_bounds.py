@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from urllib.parse import urlsplit
 
 import httpx
@@ -99,6 +100,92 @@ def test_a_head_without_end_is_cut_off(server: str) -> None:
         link.sendall(head + b"y" * (MAX_HEAD_BYTES + 1 - len(head)))
         status, problem = _answer(link)
     assert status == 431 and str(MAX_HEAD_BYTES) in str(problem["detail"])
+
+
+ALIVE = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED = b"host: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _whole(link: socket.socket) -> bytes:
+    data = b""
+    while chunk := link.recv(65536):
+        data += chunk
+    return data
+
+
+def _status(link: socket.socket) -> int:
+    """Of one answer, which is read to its end; the connection stays."""
+    with HTTPResponse(link) as answer:
+        answer.begin()
+        answer.read()
+        return answer.status
+
+
+def test_line_ends_after_an_answer_do_not_keep_a_connection(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(ALIVE)
+        assert _status(link) == 200
+        link.sendall(b"\r\n")
+        began = time.monotonic()
+        assert link.recv(1) == b"" and time.monotonic() - began < 4  # the server's, of idle connections, is 5
+
+
+def test_the_rest_of_a_body_is_not_waited_for_once_it_is_answered(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(b"POST /nothing HTTP/1.1\r\n" + CHUNKED)
+        assert _status(link) == 404
+        with pytest.raises(OSError):
+            for _ in range(40):
+                link.sendall(b"1\r\na\r\n")
+                time.sleep(0.1)
+
+
+def test_trailers_without_end_are_cut_off(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(b"POST /v1/decode HTTP/1.1\r\n" + CHUNKED + b"2\r\n{}\r\n0\r\nx: ")
+        time.sleep(0.1)
+        link.sendall(b"y" * (MAX_HEAD_BYTES + 1))
+        assert _answer(link)[0] == 431
+
+
+def test_trailers_are_no_headers(server: str) -> None:
+    with connection(server) as link:
+        trailers = b"x-request-id: trailer\r\nx-request-timeout-ms: soon\r\n\r\n"
+        link.sendall(b"GET /v1/models HTTP/1.1\r\nconnection: close\r\n" + CHUNKED + b"2\r\n{}\r\n0\r\n" + trailers)
+        answer = _whole(link)
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"trailer" not in answer
+
+
+def test_what_is_no_chunk_is_told(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(b"POST /v1/decode HTTP/1.1\r\n" + CHUNKED + b"two\r\n{}\r\n")
+        status, problem = _answer(link)
+    assert status == 400 and problem["type"] == "urn:reparam:problem:malformed-request"
+
+
+def test_a_request_for_another_protocol_is_answered_and_the_connection_closed(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(ALIVE[:-2] + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n" + ALIVE)
+        answer = _whole(link)
+    assert answer.count(b"HTTP/1.1 200 ") == 1 and b"connection: close" in answer
+
+
+def test_callers_that_go_with_requests_in_a_row_leave_no_traceback(conv: str) -> None:
+    with running("--model", conv) as (url, _):  # which looks for one at its end
+        for _ in range(10):
+            with connection(url) as link:
+                link.sendall(b"GET /v1/sample?count=500 HTTP/1.1\r\nhost: x\r\n\r\n" + ALIVE)
+                time.sleep(0.01)
+
+
+def test_a_body_and_the_beginning_of_a_head_may_come_together(server: str) -> None:
+    body = b" " * (MAX_HEAD_BYTES + 1000) + b"{}"
+    with connection(server) as link:
+        head = b"POST /v1/decode HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        link.sendall(head % len(body) + body + ALIVE[:10])
+        assert _status(link) == 422
+        link.sendall(ALIVE[10:])
+        assert _status(link) == 200
 
 
 @pytest.mark.parametrize("line", [b"BREW /v1/sample HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n"])
