@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import orjson
 from fastapi import Request
 
+from app.documents import INLINE_BYTES, load_object, most_lists
 from app.engine import Array, Model
 from app.errors import LimitError, MalformedError, MediaTypeError
 from app.forms import form_files
@@ -30,11 +30,7 @@ IMAGES_IN = (JSON, MULTIPART, *IMAGE_TYPES, *TENSOR_TYPES)
 LATENTS_IN = (JSON, *TENSOR_TYPES)
 ENDS_IN = (JSON, MULTIPART, *TENSOR_TYPES)
 
-# What is no larger is read on the event loop: JSON of a dozen images takes a millisecond.
-_INLINE_BYTES = 64 * 2**10
 _INLINE_FILE_BYTES = 4 * 2**10
-_MAX_MEMBERS = 64  # of the objects of large JSON together, of which a call needs one or three
-_FREE_LISTS = 100_000  # fewer than these take too little time to be worth a refusal
 
 Files = list[bytes]
 
@@ -87,27 +83,6 @@ async def read_ends(request: Request, model: Model, fitting: PictureQuery) -> Ar
         return await _fit(request, taken, model, fitting)
 
 
-def load_object(body: Body, max_lists: int = 1) -> dict[str, Any]:
-    """A JSON object.
-
-    Args:
-        max_lists: how many lists it may hold. Making millions of empty ones would stop the whole process for a second.
-    Raises: MalformedError.
-    """
-    if len(body) > _INLINE_BYTES:
-        if body.count(b"[") > max_lists:
-            raise MalformedError(f"body: expected at most {max_lists} lists, which all that is allowed has, found more")
-        if body.count(b":") > _MAX_MEMBERS or body.count(b"{") > _MAX_MEMBERS:
-            raise MalformedError("body: expected a JSON object of lists, found many members")
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedError(f"body: not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise MalformedError(f"body: expected a JSON object, found {type(document).__name__}")
-    return document
-
-
 def _check_type(request: Request, expected: tuple[str, ...]) -> None:
     if media_type(request) not in expected:
         found = request.headers.get("content-type") or "no Content-Type"
@@ -131,10 +106,10 @@ async def _take(request: Request, model: Model, names: tuple[str, ...], ends: bo
         if kind == MULTIPART:
             content_type = request.headers["content-type"]
             return await off_loop_if(
-                len(body) > _INLINE_BYTES, reader.form, content_type, body, limiter=request.state.readers
+                len(body) > INLINE_BYTES, reader.form, content_type, body, limiter=request.state.readers
             )
         read = {JSON: reader.json, NPY: reader.npy, SAFETENSORS: reader.safetensors}[kind]
-        return await off_loop_if(len(body) > _INLINE_BYTES, read, body, limiter=request.state.readers)
+        return await off_loop_if(len(body) > INLINE_BYTES, read, body, limiter=request.state.readers)
 
 
 class _Reader:
@@ -150,8 +125,7 @@ class _Reader:
 
     def json(self, body: Body) -> Files | Array:
         rows, columns = self._model.image_shape
-        max_lists = 1 + max(_FREE_LISTS, self._settings.max_latents, self._settings.max_images * (1 + rows))
-        name, values = _member(load_object(body, max_lists), self._names)
+        name, values = _member(load_object(body, most_lists(self._settings, self._model)), self._names)
         if not isinstance(values, list):
             raise MalformedError(f"{name}: expected a list, found {type(values).__name__}")
         self._check_count(name, len(values))

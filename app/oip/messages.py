@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from app.documents import kind_of, load_object
 from app.errors import MalformedError
 from app.oip.tensors import DTYPES, Input, Tensor
 
@@ -38,23 +39,22 @@ class Request(NamedTuple):
     binary: bool  # whether outputs are bytes where the request does not say
 
 
-def parse(body: bytes | bytearray, header_length: str | None = None, tensors: Sequence[Tensor] = ()) -> Request:
+def parse(
+    body: bytes | bytearray, header_length: str | None = None, tensors: Sequence[Tensor] = (), max_lists: int = 1
+) -> Request:
     """An inference request from a body.
 
     Args:
         header_length: how many bytes the JSON object takes, the header Inference-Header-Content-Length; None: all. 0:
             there is none, and the body is the one input's bytes.
         tensors: the inputs that the function takes.
+        max_lists: how many lists the object may hold.
     Raises: MalformedError.
     """
     length = _header_length(header_length, len(body))
     if length == 0 and header_length is not None:
         return _raw(body, tensors)
-    try:
-        document = orjson.loads(memoryview(body)[:length])
-    except orjson.JSONDecodeError as error:
-        raise MalformedError(f"body: not JSON: {error}") from error
-    document = _object("body", document)
+    document = load_object(body, max_lists, length)
     parameters = _parameters("", document)
     for name, why in UNSUPPORTED.items():
         if parameters.get(name):
@@ -72,7 +72,7 @@ def parse(body: bytes | bytearray, header_length: str | None = None, tensors: Se
     outputs = [_output(f"outputs[{i}]", member, binary) for i, member in enumerate(listed)]
     number = document.get("id")
     if number is not None and not isinstance(number, str):
-        raise MalformedError(f"id: expected text, found {_kind(number)}")
+        raise MalformedError(f"id: expected text, found {kind_of(number)}")
     return Request(number, _known(parameters), inputs, outputs or None, binary)
 
 
@@ -80,11 +80,7 @@ def read_ready(body: bytes | bytearray) -> bool:
     """Whether a request for the repository's index asks for the ready models alone. Raises: MalformedError."""
     if not body:
         return False
-    try:
-        document = _object("body", orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise MalformedError(f"body: not JSON: {error}") from error
-    return _flag("ready", document.get("ready", False))
+    return _flag("ready", load_object(body).get("ready", False))
 
 
 def respond(
@@ -203,28 +199,23 @@ def _known(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _object(where: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise MalformedError(f"{where}: expected a JSON object, found {_kind(value)}")
+        raise MalformedError(f"{where}: expected a JSON object, found {kind_of(value)}")
     return value
 
 
 def _list(where: str, value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise MalformedError(f"{where}: expected a list, found {_kind(value)}")
+        raise MalformedError(f"{where}: expected a list, found {kind_of(value)}")
     return value
 
 
 def _text(where: str, value: object) -> str:
     if not isinstance(value, str):
-        raise MalformedError(f"{where}: expected text, found {_kind(value)}")
+        raise MalformedError(f"{where}: expected text, found {kind_of(value)}")
     return value
 
 
 def _flag(where: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise MalformedError(f"{where}: expected true or false, found {_kind(value)}")
+        raise MalformedError(f"{where}: expected true or false, found {kind_of(value)}")
     return value
-
-
-def _kind(value: object) -> str:
-    kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
-    return kinds.get(type(value), "a number")

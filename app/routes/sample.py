@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app.answers import ImageForm
-from app.bodies import load_object, read_json
+from app.bodies import read_json
+from app.documents import load_object
 from app.engine import Model
 from app.errors import LimitError, MalformedError
 from app.queries import DecodeQuery, SampleQuery, described, read_query

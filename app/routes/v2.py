@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app import oip
 from app.answers import JSON, json_answer
+from app.documents import most_lists
 from app.engine import NotCapableError
 from app.errors import LimitError
 from app.oip import VERSION, Served, Statistics, Took
@@ -165,7 +166,7 @@ async def load(name: str) -> Response:
 
 
 def _read(request: Request, settings: SettingsDep, served: Served, body: Body) -> tuple[oip.Request, Any]:
-    wanted = oip.parse(body, request.headers.get(HEADER_LENGTH), served.inputs)
+    wanted = oip.parse(body, request.headers.get(HEADER_LENGTH), served.inputs, most_lists(settings, served.model))
     return wanted, served.read(settings, wanted)
 
 

@@ -20,7 +20,8 @@ from safetensors.numpy import save
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from app.bodies import ENDS_IN, IMAGE_TYPES, IMAGES_IN, LATENTS_IN, load_object
+from app.bodies import ENDS_IN, IMAGE_TYPES, IMAGES_IN, LATENTS_IN
+from app.documents import load_object
 from app.errors import CodingError, MalformedError
 from app.forms import form_files
 from app.main import create_app
@@ -295,7 +296,9 @@ def test_any_bytes_are_an_object_or_an_error(body: bytes) -> None:
     [
         b'{"latents":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"latents":' + b"[" * 30_000,
-        b'{"latents":[' + b"[]," * 300_000 + b"[]]}",
+        b"[" * 10**6 + b"]" * 10**6,
+        b'{"a":' * 10**6,
+        b'{"latents":[' + b"[]," * 400_000 + b"[]]}",
         b'{"latents":[' + b"{}," * 60_000 + b"{}]}",
         b"{" + b",".join(b'"%d":0' % i for i in range(15_000)) + b"}",
         b'{"latents": "\xff"}',

@@ -195,16 +195,18 @@ def test_another_type_of_tensor_is_named(dtype: Any) -> None:
 def test_pixels_out_of_their_range_are_named(bad: float, dtype: type) -> None:
     x = np.zeros((2, 28, 28), dtype)
     x[1, 3, 4] = bad
-    with pytest.raises(InputError, match=r"images: expected numbers in 0\.\.1"):
-        as_images(read_npy(npy(x)), (28, 28))
+    for values in (read_npy(npy(x)), read_safetensors(save({"images": x}), "images")[1]):
+        with pytest.raises(InputError, match=r"images: expected numbers in 0\.\.1"):
+            as_images(values, (28, 28))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e39])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e39])
 def test_latents_beyond_float32_are_named(bad: float) -> None:
     z = np.zeros((2, 5))
     z[1, 2] = bad
-    with pytest.raises(InputError, match="latents: expected finite numbers within float32's range"):
-        as_latents(read_npy(npy(z)), 5)
+    for values in (read_npy(npy(z)), read_safetensors(save({"latents": z}), "latents")[1]):
+        with pytest.raises(InputError, match="latents: expected finite numbers within float32's range"):
+            as_latents(values, 5)
 
 
 def test_other_shapes_and_whole_numbers_are_named() -> None:

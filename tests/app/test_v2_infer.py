@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from app.errors import MalformedError
+from app.main import create_app
 from app.oip import Tensor, parse
+from app.settings import Settings
 from tests.app.v2 import assert_error, binary_body, infer, infer_binary, outputs, tensor
 
 ENCODE = "mnist-mlp.encode"
@@ -374,3 +376,22 @@ def test_a_message_is_read_or_malformed(body: bytes, at_json: bool, length: str 
         assert str(error)
     else:
         assert all(size >= 0 for found in request.inputs.values() for size in found.shape)
+
+
+@pytest.mark.parametrize(
+    ("piece", "words"), [(b"[],", "lists"), (b"{},", "members"), (b"[", "lists"), (b'{"a":', "members")]
+)
+def test_json_that_is_millions_of_nothing_is_refused_before_it_is_read(piece: bytes, words: str) -> None:
+    body = b'{"inputs":[' + piece * 1_000_000  # to read lists or objects of this size takes seconds
+    with TestClient(create_app(Settings(models="mnist-mlp"))) as client:
+        for path in (f"models/{ENCODE}/infer", "repository/index"):
+            assert_error(client.post(f"/v2/{path}", content=body), 400, "expected", words)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_numbers_that_are_not_finite_are_errors(client: TestClient, bad: float, datatype: str) -> None:
+    dtype = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}[datatype]
+    for function, name, shape in (("encode", "images", (1, 784)), ("decode", "latents", (1, 2))):
+        answer = infer_binary(client, f"tiny-2d.{function}", name, np.full(shape, bad, dtype), datatype)
+        assert_error(answer, 400, "finite")
