@@ -143,8 +143,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _may_answer(self) -> bool:
-        if self.cycle is None:
-            return True
-        if self._in_head or not self.cycle.more_body:  # what is refused is no part of the last request
-            return self.cycle.response_complete
+        if self.cycle is None or self._in_head or not self.cycle.more_body:  # it is no part of the last request
+            return self._answered()
         return not self.cycle.response_started and not self.pipeline
