@@ -353,12 +353,14 @@ class Engine:
             raise ModelNotFoundError(f"model: expected one of {', '.join(self.models)}, found {name!r:.80}")
         return found
 
-    async def reload(self) -> None:
+    async def reload(self) -> bool:
         """Take up the checkpoints that have changed: each is loaded, checked and warmed beside the old one.
 
         The calls that the old one has begun it finishes. Where the new one is bad, the old one stays, and the log says
-        why.
+        why. What has not changed is checked all the same: a worker that starts later must be able to load it.
+        Returns: whether any was taken up.
         """
+        taken = False
         for name, model in list(self.models.items()):
             try:
                 changed = await asyncio.to_thread(_load_changed, model)
@@ -366,22 +368,27 @@ class Engine:
                 metrics.reloaded(name, ok=False)
                 logger.error("%s: not reloaded, the old one stays: %s", name, error)
                 continue
-            if changed:
-                self.models[name] = changed
-                metrics.reloaded(name, ok=True)
-                logger.info("%s: reloaded, sha256 %s", name, changed.config.weights.sha256)
+            if changed is None:
+                logger.info("%s: not changed", name)
+                continue
+            self.models[name] = changed
+            taken = True
+            metrics.reloaded(name, ok=True)
+            logger.info("%s: reloaded, sha256 %s", name, changed.config.weights.sha256)
+        return taken
 
 
 def _load_changed(model: Model) -> Model | None:
     """What lies now in the folder of a model, if it is another checkpoint. Raises: CheckpointError."""
     found = model.successor()
-    if found.config == model.config:
-        return None
     if found.name != model.name:
         raise CheckpointError(f"{model.folder}: expected the name {model.name!r}, found {found.name!r}")
-    if model.loaded:
+    changed = found.config != model.config
+    if changed and model.loaded:
         found.load()
-    return found
+    else:
+        load_checkpoint(found.folder)
+    return found if changed else None
 
 
 def _finite(name: str, values: Array | None) -> Array:

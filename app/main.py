@@ -42,12 +42,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             max_waiting=settings.max_queue_images,
             lazy=settings.lazy_models,
         )
-        schema = await describe(app, engine, settings.keyed)
-        app.openapi = lambda: schema  # type: ignore[method-assign]
+
+        async def publish() -> None:
+            schema = await describe(app, engine, settings.keyed)
+            app.openapi = lambda: schema  # type: ignore[method-assign]
+
+        async def reload() -> None:
+            if await engine.reload():
+                await publish()
+
+        await publish()
         traces = Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None
         yield {
             "settings": settings,
             "engine": engine,
+            "reload": reload,
             "readers": CapacityLimiter(settings.image_readers),
             "draining": asyncio.Event(),
             "traces": traces,

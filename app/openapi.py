@@ -1,5 +1,6 @@
 """The OpenAPI schema: every form of every call, with examples that run as they stand on the models that are served."""
 
+import asyncio
 import base64
 from importlib.resources import files
 from typing import Any
@@ -47,8 +48,13 @@ NEEDED: dict[str, set[Capability]] = {
 
 async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[str, Any]:
     """The schema: what FastAPI derives from the routes, and what they read and write by hand."""
-    schema = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    schema = await asyncio.to_thread(  # half a second, in which a service that reloads goes on
+        get_openapi,
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
     )
     components = schema["components"]["schemas"]
     for kind in (ImageFiles, ImagePixels, Latents, SampleRequest, Problem, IndexRequest, InferRequest, Error):

@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
     async def _reload(self) -> None:
         logger.info("SIGHUP: reading the models anew")
         try:
-            await self.lifespan.state["engine"].reload()
+            await self.lifespan.state["reload"]()
         except Exception:
             logger.exception("the models were not reloaded; the old ones go on")
 

@@ -1,6 +1,7 @@
 """What the lifespan builds once and every request can reach."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, TypedDict
 
 from anyio import CapacityLimiter
@@ -17,6 +18,7 @@ class State(TypedDict):
 
     settings: Settings
     engine: Engine
+    reload: Callable[[], Awaitable[None]]  # takes up the checkpoints that have changed, and describes them anew
     readers: CapacityLimiter  # of the threads that read uploaded images, which take the most memory
     draining: asyncio.Event  # set when the stop begins
     traces: Traces | None

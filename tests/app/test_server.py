@@ -34,7 +34,7 @@ def _server(drain_delay_s: float = 0) -> tuple[Server, Engine, asyncio.Event]:
     server = Server(config, drain_delay_s)
     server.lifespan = config.lifespan_class(config)
     engine, draining = Engine(), asyncio.Event()
-    server.lifespan.state |= {"engine": engine, "draining": draining}
+    server.lifespan.state |= {"engine": engine, "reload": engine.reload, "draining": draining}
     server.started = True
     return server, engine, draining
 

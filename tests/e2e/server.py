@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
@@ -36,17 +36,41 @@ def wait_until_ready(url: str, process: subprocess.Popen[str], seconds: float = 
     raise AssertionError(f"{url} was not ready in {seconds} s")
 
 
+def wait_for(what: Callable[[], object], seconds: float = START_S) -> None:
+    """Until it is true. What a worker's start is waited for takes Python's and torch's import, on a busy machine."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def workers_of(supervisor: int) -> set[int]:
+    """Those of its children that serve; another one keeps track of resources for Python."""
+    found = set()
+    for pid in map(int, Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()):
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            found.add(pid)
+    return found
+
+
 @contextmanager
-def running(*arguments: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The address and the process of a server; it is stopped as an operator would, and must end cleanly."""
+def running(
+    *arguments: str, log: Path | None = None, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address and the process of a server; it is stopped as an operator would, and must end cleanly.
+
+    Args:
+        log: where its log goes, which under load is too long for a pipe that nobody reads.
+    """
     port = free_port()
-    process = subprocess.Popen(
-        [REPARAM, "serve", "--port", str(port), *arguments],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with log.open("w") if log else nullcontext(subprocess.PIPE) as out:
+        process = subprocess.Popen(
+            [REPARAM, "serve", "--port", str(port), *arguments],
+            env=os.environ | environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until_ready(url, process)
@@ -59,5 +83,6 @@ def running(*arguments: str, **environment: str) -> Iterator[tuple[str, subproce
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+    output = log.read_text() if log else output
     assert process.returncode == 0, output
     assert "Traceback" not in output, output

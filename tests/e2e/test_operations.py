@@ -8,33 +8,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.server import REPARAM, free_port, running, wait_until_ready
+from tests.e2e.server import REPARAM, free_port, running, wait_for, wait_until_ready, workers_of
 
 pytestmark = pytest.mark.e2e
-
-REPLACED_S = 60  # mostly Python's and torch's import, on a busy machine
-
-
-def _workers(supervisor: int) -> set[int]:
-    """Those of its children that serve; another one keeps track of resources for Python."""
-    found = set()
-    for pid in map(int, Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()):
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            found.add(pid)
-    return found
-
-
-def _wait(what, seconds: float = REPLACED_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def _requests(url: str) -> float:
@@ -71,8 +54,8 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         def lines() -> Iterator[dict[str, object]]:
             return (json.loads(line) for line in log.read_text().splitlines())
 
-        _wait(lambda: any(line["message"] == "started" for line in lines()))
-        before = _workers(process.pid)
+        wait_for(lambda: any(line["message"] == "started" for line in lines()))
+        before = workers_of(process.pid)
         assert len(before) == 2
         (folder,) = [path for path in Path("/dev/shm").glob("reparam-metrics-*") if _is_of(path, before)]
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -99,20 +82,20 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
             asker.start()
         time.sleep(1)
         os.kill(victim, signal.SIGKILL)
-        _wait(lambda: {line["pid"] for line in lines() if line.get("path") == "/v1/sample"} - before)
+        wait_for(lambda: {line["pid"] for line in lines() if line.get("path") == "/v1/sample"} - before)
         stop.set()
         for asker in askers:
             asker.join()
         assert set(answered) == {200} and len(lost) <= len(askers), lost
-        assert victim not in _workers(process.pid) and len(_workers(process.pid)) == 2
+        assert victim not in workers_of(process.pid) and len(workers_of(process.pid)) == 2
         counts = _counts(url)
         # All but what the killed worker had in hand, or counted in its last tenth of a second.
         assert len(counts) == 1 and done + len(answered) - 100 <= counts.pop() <= done + len(answered) + len(lost)
         assert "reparam_requests_in_flight 1.0" in httpx.get(f"{url}/metrics").text
 
         process.send_signal(signal.SIGHUP)
-        _wait(lambda: sum("SIGHUP" in str(line["message"]) for line in lines()) == 2, 5)
-        assert len(_workers(process.pid)) == 2 and httpx.get(f"{url}/readyz").status_code == 200
+        wait_for(lambda: sum("SIGHUP" in str(line["message"]) for line in lines()) == 2, 5)
+        assert len(workers_of(process.pid)) == 2 and httpx.get(f"{url}/readyz").status_code == 200
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -126,19 +109,62 @@ def _is_of(folder: Path, pids: set[int]) -> bool:
     return any((folder / f"gauge_livesum_{pid}.db").exists() for pid in pids)
 
 
+def test_a_killed_worker_takes_its_own_connections_with_it_and_no_other(tmp_path: Path) -> None:
+    """Eight callers that keep their connections, as those of a pool do."""
+    log = tmp_path / "log"
+    with running("--workers", "2", "--model", "mnist-mlp", log=log, REPARAM_LOG_FORMAT="json") as (url, process):
+        wait_for(lambda: '"started"' in log.read_text())
+        before = workers_of(process.pid)
+        sent = [0] * 8
+        failed: list[tuple[int, int]] = []  # caller, its request
+        stop = threading.Event()
+
+        def ask(caller: int) -> None:
+            with httpx.Client(base_url=url, timeout=30) as client:
+                while not stop.is_set():
+                    sent[caller] += 1
+                    try:
+                        headers = {"x-request-id": f"{caller}-{sent[caller]}"}
+                        assert client.get("/v1/sample?seed=1", headers=headers).status_code == 200
+                    except httpx.TransportError:
+                        failed.append((caller, sent[caller]))
+                    time.sleep(0.01)
+
+        def pids() -> dict[str, int]:
+            lines = (json.loads(line) for line in log.read_text().splitlines())
+            return {line["request_id"]: line["pid"] for line in lines if "path" in line}
+
+        with ThreadPoolExecutor(8) as threads:
+            callers = [threads.submit(ask, caller) for caller in range(8)]
+            try:
+                wait_for(lambda: len(set(pids().values()) & before) == 2 and min(sent) > 20)
+                victim = next(iter(set(pids().values()) & before))
+                os.kill(victim, signal.SIGKILL)
+                wait_for(lambda: len(workers_of(process.pid) - {victim}) == 2)
+                reached = max(sent)
+                wait_for(lambda: min(sent) > reached + 20)
+            finally:
+                stop.set()
+            for caller in callers:
+                caller.result()
+        told = pids()
+        assert failed and len({caller for caller, _ in failed}) == len(failed)  # once each, and then served again
+        assert {told[f"{caller}-{request - 1}"] for caller, request in failed} == {victim}
+
+
 def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mnist-mlp"
     shutil.copytree(zoo / "mnist-mlp", mine)
     with running("--model", f"{mine}/", "--workers", "2") as (url, process):
-        _wait(lambda: len(_workers(process.pid)) == 2)
+        wait_for(lambda: len(workers_of(process.pid)) == 2)
         time.sleep(2)
         (mine / "model.safetensors").write_bytes(b"\0" * 100)
-        victim = min(_workers(process.pid))
+        victim = min(workers_of(process.pid))
         os.kill(victim, signal.SIGKILL)
         seen: set[int] = set()
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
-            seen |= _workers(process.pid)
+            seen |= workers_of(process.pid)
             assert httpx.get(f"{url}/readyz", timeout=10).status_code == 200
             time.sleep(0.05)
         assert 3 <= len(seen) <= 2 + 6, seen  # after 0, 0, 1, 2, 4 and 8 seconds, if starting took no time
@@ -171,12 +197,12 @@ def test_workers_end_with_their_supervisor() -> None:
     folders: list[Path] = []
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process)
-        _wait(lambda: len(_workers(process.pid)) == 2)
-        workers = _workers(process.pid)
+        wait_for(lambda: len(workers_of(process.pid)) == 2)
+        workers = workers_of(process.pid)
         folders = [path for path in Path("/dev/shm").glob("reparam-metrics-*") if _is_of(path, workers)]
         process.kill()
         process.wait()
-        _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30)
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30)
     finally:
         if process.poll() is None:
             process.kill()

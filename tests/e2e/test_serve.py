@@ -41,8 +41,9 @@ def test_settings_come_from_the_environment(zoo: Path, tmp_path: Path) -> None:
         assert "expected at most 3" in httpx.get(f"{url}/v1/sample?count=4").json()["detail"]
 
 
-def test_a_request_in_flight_is_finished_before_the_stop() -> None:
-    with running() as (url, process), httpx.Client(base_url=url) as client:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_request_in_flight_is_finished_before_the_stop(workers: str) -> None:
+    with running("--model", "mnist-mlp", "--workers", workers) as (url, process), httpx.Client(base_url=url) as client:
 
         def body():
             yield b'{"count": 4, '
