@@ -16,7 +16,9 @@ RUN pip --python /opt/venv/bin/python install -c constraints.txt \
     && rm -rf "$torch/include" "$torch/test" \
     && find "$torch/bin" -type f ! -name torch_shm_manager -delete
 COPY pyproject.toml ./
-RUN python -c 'import tomllib; print(*(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not d.startswith("torch=")), sep="\n")' \
+# What a container cannot be given later: rate limits in Redis, and traces. Together 15 MB; EXTRAS= leaves them out.
+ARG EXTRAS=redis,otel
+RUN python -c 'import os, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; extras = filter(None, os.environ["EXTRAS"].split(",")); print(*(d for ds in (p["dependencies"], *(p["optional-dependencies"][e] for e in extras)) for d in ds if not d.startswith("torch=")), sep="\n")' \
       >requirements.txt \
     && pip --python /opt/venv/bin/python install -c constraints.txt -r requirements.txt
 COPY LICENSE README.md ./
