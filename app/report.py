@@ -3,12 +3,15 @@
 import platform
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
+from textwrap import wrap
 from typing import Any
 
 from app.engine import Engine
 from app.network import find_device
 from app.settings import Settings
 
+WIDTH = 120  # of a line to read
 PACKAGES = ("torch", "numpy", "fastapi", "uvicorn")
 
 
@@ -18,6 +21,12 @@ def versions() -> dict[str, str]:
     return {"reparam": version("reparam"), "python": platform.python_version()} | {
         package: version(package) for package in PACKAGES
     }
+
+
+def address_of(host: str, port: int) -> str:
+    """Where this machine reaches a service that listens on `host`: http://HOST:PORT."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
 def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]:
@@ -41,6 +50,8 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
         "limits": {name: getattr(settings, name) for name in Settings.model_fields if _is_limit(name)},
         "keys": settings.keyed,
         "rate_limit": settings.rate_limit,
+        "cors_origins": settings.cors_origins,
+        "trusted_proxies": [str(network) for network in settings.trusted_proxies],
         "metrics": f"{address}/metrics" if settings.metrics else None,
         "traces": settings.otlp_endpoint,
         "logs": {"format": settings.log_format, "level": settings.log_level, "access": settings.access_log},
@@ -49,7 +60,7 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
 
 
 def _is_limit(setting: str) -> bool:
-    return setting.startswith("max_") or setting.endswith("_timeout_s")
+    return setting.startswith("max_") or setting.endswith(("_timeout_s", "drain_delay_s"))
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -68,9 +79,15 @@ def as_text(report: dict[str, Any]) -> str:
     rows.append(("limits", ", ".join(f"{name} {value}" for name, value in report["limits"].items())))
     rows.append(("keys", "asked for" if report["keys"] else "not asked for"))
     rows.append(("rate", report["rate_limit"] or "not limited"))
+    rows.append(("origins", ", ".join(report["cors_origins"]) or "its own alone"))
+    rows.append(("proxies", ", ".join(report["trusted_proxies"]) or "none trusted"))
     rows.append(("metrics", report["metrics"] or "off"))
     rows.append(("traces", f"to {report['traces']}" if report["traces"] else "off"))
     logs = report["logs"]
     rows.append(("logs", f"{logs['format']}, {logs['level']}, requests {'on' if logs['access'] else 'off'}"))
     rows.append(("versions", ", ".join(f"{name} {value}" for name, value in report["versions"].items())))
-    return "\n".join(["Reparam", *(f"  {name:<9}{value}" for name, value in rows)])
+    lines = (
+        wrap(value, WIDTH, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11, break_on_hyphens=False)
+        for name, value in rows
+    )
+    return "\n".join(["Reparam", *chain.from_iterable(lines)])

@@ -10,7 +10,7 @@ from uvicorn.config import STARTUP_FAILURE
 from app import logs, traces
 from app.access import check_access
 from app.engine import Engine
-from app.report import as_text, describe
+from app.report import address_of, as_text, describe
 from app.server import Server
 from app.settings import Settings
 from app.supervisor import Supervisor, shared_metrics
@@ -42,7 +42,7 @@ def serve(settings: Settings) -> int:
     )
     check_access(settings)
     listener = _listen(settings.host, settings.port)
-    address = _address(settings.host, listener)
+    address = address_of(settings.host, listener.getsockname()[1])
 
     def started(engine: Engine) -> None:
         report = describe(settings, engine, address)
@@ -74,8 +74,3 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ReparamError(f"host, port: expected an address to listen on, found {host}, {port}: {error}") from error
     return listener
-
-
-def _address(host: str, listener: socket.socket) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}"

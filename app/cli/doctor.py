@@ -19,11 +19,13 @@ def doctor(
     from app import traces
     from app.access import check_access
     from app.engine import Engine
-    from app.report import as_text, describe
+    from app.report import address_of, as_text, describe
 
     check_access(settings)
     if settings.otlp_endpoint:
         traces.check_installed()
-    engine = Engine.load(settings.checkpoint_folders(), settings.default_model)
-    report = describe(settings, engine, f"http://{settings.host}:{settings.port}")
+    engine = Engine.load(
+        settings.checkpoint_folders(), settings.default_model, threads=settings.threads, device=settings.device
+    )
+    report = describe(settings, engine, address_of(settings.host, settings.port))
     typer.echo(json.dumps(report, indent=2) if as_json else as_text(report))
