@@ -319,6 +319,7 @@ class Engine:
         device: Device = "cpu",
         max_waiting: int = MAX_QUEUE_IMAGES,
         lazy: bool = False,
+        check_only: bool = False,
     ) -> Self:
         """Check every checkpoint, and load and warm it.
 
@@ -328,6 +329,7 @@ class Engine:
             threads: of the CPU, that a forward pass uses.
             max_waiting: images that may wait for each model.
             lazy: whether a model but the default waits for its first call to be loaded.
+            check_only: whether all of them do, for a process that does not answer.
         Raises: CheckpointError: if one is bad, or two have one name. DeviceError.
         """
         limit_threads(threads)
@@ -342,7 +344,9 @@ class Engine:
             models[model.name] = model
         engine = cls(list(models.values()), default)
         for model in models.values():
-            if not lazy or model.name == engine.default:
+            if check_only:
+                load_checkpoint(model.folder)
+            elif not lazy or model.name == engine.default:
                 model.load()
         return engine
 

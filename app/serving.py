@@ -56,7 +56,7 @@ def serve(settings: Settings) -> int:
         server.run([listener])
         return 0 if server.started else STARTUP_FAILURE
     # Here too, since a bad checkpoint must stop the start, not every worker again and again.
-    engine = Engine.load(settings.checkpoint_folders(), settings.default_model)
+    engine = Engine.load(settings.checkpoint_folders(), settings.default_model, check_only=True)
     with shared_metrics():
         supervisor = Supervisor(config, [listener], settings.drain_delay_s, lambda: started(engine))
         supervisor.run()
