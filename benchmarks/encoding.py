@@ -40,7 +40,7 @@ async def _encode(url: str, body: bytes, requests: int) -> float:
 def main() -> None:
     digits = load_mnist(MNIST, "test").images[:BATCH].astype(np.float32) / 255
     body = json.dumps({"images": [base64.b64encode(png(digit)).decode() for digit in digits]}).encode()
-    with running(REPARAM_WORKERS=str(WORKERS)) as (url, _):
+    with running(REPARAM_WORKERS=str(WORKERS), REPARAM_ACCESS_LOG="false") as (url, _):
         for folder in Settings().checkpoint_folders():
             address = f"{url}/v1/encode?model={folder.name}"
             asyncio.run(_encode(address, body, WARM))
