@@ -69,6 +69,7 @@ class _Life:
         self._complete = False  # the body has come
         self._gone = False  # the caller
         self._clock: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None  # until it is time to watch for the caller
         self._watcher: asyncio.Task[None] | None = None
         self._body_deadline = asyncio.get_running_loop().time() + bounds.settings.body_timeout_s
 
@@ -76,7 +77,7 @@ class _Life:
         """Raises: DeadlineError: if the answer has not begun by then."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  for the type checker
-        timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start_watching, task)
+        self._watch_later(task)
         try:
             async with asyncio.timeout(seconds) as self._clock:
                 await self.bounds.app(self.scope, self.receive, self.send)
@@ -89,7 +90,8 @@ class _Life:
                 raise
             task.uncancel()
         finally:
-            timer.cancel()
+            if self._timer:
+                self._timer.cancel()
             if self._watcher:
                 self._watcher.cancel()
 
@@ -128,12 +130,14 @@ class _Life:
                 self._clock.reschedule(None)
         await self._send(message)
 
+    def _watch_later(self, task: "asyncio.Task[object]") -> None:
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start_watching, task)
+
     def _start_watching(self, task: "asyncio.Task[object]") -> None:
-        loop = asyncio.get_running_loop()
         if self._complete:
-            self._watcher = loop.create_task(self._watch(task))
+            self._watcher = asyncio.get_running_loop().create_task(self._watch(task))
         else:  # whoever reads the body sees the caller go
-            loop.call_later(WATCH_AFTER_S, self._start_watching, task)
+            self._watch_later(task)
 
     async def _watch(self, task: "asyncio.Task[object]") -> None:
         while (await self._receive())["type"] != "http.disconnect":
