@@ -107,13 +107,13 @@ class Network:
         return all(self._pass_s(size) < CHEAP_S for size in (SIZES[-3], LARGER_SIZES[-1]))
 
     def _pass_s(self, size: int) -> float:
-        """How long a pass of so many rows takes, in seconds; the best of three, as others may work."""
+        """How long a pass of so many rows takes, in seconds of a processor, whoever else uses it."""
         images = np.zeros((size, *self._image_shape), np.float32)
         spent = []
         for _ in range(4):  # the first is of a shape that is not warm
-            began = time.perf_counter()
+            began = time.thread_time()
             self.reconstruct(images)
-            spent.append(time.perf_counter() - began)
+            spent.append(time.thread_time() - began)
         return min(spent[1:])
 
     def _tensor(self, rows: Array) -> torch.Tensor:
