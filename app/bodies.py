@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from fastapi import Request
 
-from app.documents import INLINE_BYTES, load_object, most_lists
+from app.documents import INLINE_BYTES, load_object
 from app.engine import Array, Model
 from app.errors import LimitError, MalformedError, MediaTypeError
 from app.forms import form_files
@@ -129,7 +129,7 @@ class _Reader:
 
     def json(self, body: Body) -> Files | Array:
         rows, columns = self._model.image_shape
-        name, values = _member(load_object(body, most_lists(self._settings, self._model)), self._names)
+        name, values = _member(load_object(body, self._settings.max_json_bytes), self._names)
         if not isinstance(values, list):
             raise MalformedError(f"{name}: expected a list, found {type(values).__name__}")
         self._check_count(name, len(values))

@@ -55,6 +55,11 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and codings != [b"chunked"]:  # RFC 9112, section 6.1: the parser leaves the others on the body
+            found = b", ".join(codings).decode("latin-1")
+            self._refuse(501, "not-implemented", f"expected no Transfer-Encoding but chunked, found {found:.200}")
+            raise ValueError(found)  # stops the parser
         self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()
