@@ -95,7 +95,9 @@ def test_every_page_opens_in_a_browser(new_page: NewPage, address: str, site: Pa
 def test_a_word_is_found(new_page: NewPage, address: str) -> None:
     page = new_page(base_url=address)
     page.goto("/index.html")
-    page.get_by_placeholder("Search").fill("binarization")
+    page.get_by_placeholder("Search").click()
+    expect(page.locator(".md-search-result__meta")).to_have_text("Type to start searching")  # its index is read
+    page.get_by_placeholder("Search").press_sequentially("binarization")
     expect(page.locator(".md-search-result__item").first).to_contain_text("binarization")
 
 
