@@ -1,14 +1,18 @@
 """The documentation says what is so, and its links lead somewhere."""
 
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from app.errors import PROBLEMS
 from models.training.objectives import Elbo, Iwae
 from models.training.recipe import DataRecipe, OptimizationRecipe, Recipe
+from scripts import draw_why_variational
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -52,3 +56,17 @@ def test_the_alerts_are_rules_of_problems_that_there_are() -> None:
     assert types and types <= {name for _, name, _ in PROBLEMS.values()}
     for rule in group["rules"]:
         assert rule["annotations"]["summary"]
+
+
+def test_the_pictures_are_what_the_shipped_models_draw(
+    mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draw_why_variational, "PICTURES", tmp_path)
+    monkeypatch.setattr(draw_why_variational, "SAMPLES", 100)
+    monkeypatch.setattr(sys, "argv", ["draw_why_variational", "--data", str(mnist)])
+    draw_why_variational.main()
+    shown = set(re.findall(r"\]\(pictures/(.+?)\)", (DOCS / "why-variational.md").read_text()))
+    assert shown == {path.name for path in (DOCS / "pictures").iterdir()} == {path.name for path in tmp_path.iterdir()}
+    for name in shown - {"codes.png"}:  # of all test digits, of which there is a tenth here
+        here, there = (np.asarray(Image.open(folder / name), np.int16) for folder in (tmp_path, DOCS / "pictures"))
+        assert abs(here - there).mean() < 1, f"{name}: run: python -m scripts.draw_why_variational"
