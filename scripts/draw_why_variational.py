@@ -23,6 +23,7 @@ from models.evaluation.classifier import load_classifier
 from models.evaluation.reconstruction import add_noise
 from models.evaluation.samples import SAMPLES, frechet_distance, look, moments
 from models.files import checkpoint_folder
+from models.linear import LinearVAE
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 COLUMNS = 20  # of every sheet
@@ -63,6 +64,7 @@ def _noise(model: Autoencoder, count: int) -> Tensor:
 
 def _draw_linear(model: Autoencoder, x: Tensor) -> None:
     """The principal components, the same turned at random, and what either makes of digits x (N, D)."""
+    assert isinstance(model, LinearVAE)  # noqa: S101  for the type checker
     weight, offset = model.decoder.weight, model.decoder.bias  # (D, Z), (D,)
     random = torch.randn(model.latents, model.latents, generator=torch.Generator().manual_seed(SEED))
     turned = weight @ torch.linalg.qr(random).Q

@@ -24,6 +24,7 @@ def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
 def test_the_training_commands_make_a_checkpoint(tmp_path: Path, mnist: Path) -> None:
     """As they stand but for two epochs on the digits at hand; what is installed and fetched is here already."""
     (block,) = blocks(README, "bash")
+    assert block == blocks((ROOT / "docs" / "training.md").read_text(), "bash")[0]
     install, fetch, train, evaluate, serve = block.strip().splitlines()
     assert install == ".venv/bin/pip install -c constraints.txt -e '.[train]'"
     assert fetch == ".venv/bin/reparam data fetch --to data/mnist"
