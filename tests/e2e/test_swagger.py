@@ -1,6 +1,7 @@
 """Swagger UI as a person uses it: press Execute."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -8,6 +9,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import ROOT
+from tests.e2e.browser import Faults
+from tests.e2e.conftest import NewPage
+from tests.e2e.server import running
 
 pytestmark = pytest.mark.e2e
 
@@ -68,3 +72,18 @@ def test_a_file_of_ones_own_can_be_sent(page: Page, service: str, media: str) ->
     block.get_by_label("Request content type").select_option(media)
     block.locator("input[type=file]").set_input_files(ROOT / "app" / "web" / "seven.png")
     _assert_shown(_execute(block), "image/png")
+
+
+def test_a_key_is_given_once(new_page: NewPage, faults: Faults) -> None:
+    with running("--model", "mnist-mlp", REPARAM_API_KEYS="a-key-of-sixteen-letters") as (url, _):
+        page = new_page(base_url=url)
+        page.goto("/docs")
+        block = _open(page, next(one for one in _operations(url) if one["operationId"] == "sample"))
+        expect(_execute(block).locator(".response-col_status")).to_have_text(re.compile("^401"))
+        faults.expect("status of 401")
+        page.locator(".auth-wrapper .authorize").click()
+        dialog = page.locator(".dialog-ux")
+        dialog.locator("input").first.fill("a-key-of-sixteen-letters")
+        dialog.get_by_role("button", name="Apply credentials").first.click()
+        dialog.get_by_role("button", name="Close").first.click()
+        _assert_shown(_execute(block), "image/png")
