@@ -9,13 +9,18 @@ PORT ?= 8000
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 2 -c constraints.txt
 
-.PHONY: serve test check format bench bench-serving lock clean
+.PHONY: serve test axe check format bench bench-serving lock clean
 
 serve: $(VENV)/.serve
 	exec $(BIN)/reparam serve --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev axe
 	$(BIN)/python -m pytest $(ARGS)
+
+# What the browser tests load; without npm they skip what needs it, but fail in continuous integration.
+axe:
+	@cd tests/e2e && if command -v npm >/dev/null && [ ! node_modules -nt package.json ]; then \
+	  npm install --no-package-lock --no-audit --no-fund --loglevel=error && touch node_modules || true; fi
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -44,7 +49,7 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) tests/e2e/node_modules
 
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}"'
