@@ -7,7 +7,6 @@ from importlib.metadata import version
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app.access import add_access
@@ -77,7 +76,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     resources = [one for one in RESOURCES if settings.metrics or one is not metrics]
     # Their routes themselves, and first: to look in routers for the route costs more than to read a digit.
     app.router.routes[:0] = [route for resource in resources for route in resource.router.routes]
-    app.add_api_route("/", _to_docs, include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Lifetime, settings)
@@ -85,7 +83,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Observation, access_log=settings.access_log)
     app.add_middleware(PlainStartError)
     return app
-
-
-async def _to_docs() -> RedirectResponse:
-    return RedirectResponse("/docs")

@@ -1,0 +1,86 @@
+// What the model sees of the digit, what it makes of it, and how unusual it finds it.
+
+import {draw, tile} from "../components/tile.js";
+import {coalesce} from "../coalesce.js";
+import {h, number} from "../dom.js";
+
+export const title = "Draw";
+export const aboutDigit = true;
+export const impossible = () => "";
+
+export function lead({latents}) {
+  return `The model sees your digit as 28 × 28 pixels, keeps ${latents} numbers of it, and draws it again from those ` +
+    "numbers alone. What comes back is what it has understood.";
+}
+
+export function show(root, {api, signal, onDigit, failed, request}) {
+  const seen = tile("What the model sees: no digit yet", null, "large");
+  const rebuilt = tile("What the model draws: nothing yet", null, "large");
+  const novelty = noveltyScale();
+  const said = h("p", {class: "unseen", role: "status"});
+  root.append(
+    h("div", {class: "stages"},
+      h("figure", {}, seen, h("figcaption", {}, "what the model sees")),
+      h("div", {class: "through", "aria-hidden": "true"}, h("span", {class: "arrow"}, "→"), h("span", {}, `${api.model}`)),
+      h("figure", {}, rebuilt, h("figcaption", {}, "what it draws from its numbers"))),
+    novelty.element, said);
+
+  const look = coalesce(async (digit) => {
+    draw(seen, digit?.pixels ?? null);
+    seen.setAttribute("aria-label", digit ? `What the model sees of ${digit.label}` : "What the model sees: no digit yet");
+    if (!digit) {
+      draw(rebuilt, null);
+      novelty.show(null);
+      return;
+    }
+    const call = await api.reconstruct(digit.pixels, {signal});
+    draw(rebuilt, call.pixels);
+    rebuilt.setAttribute("aria-label", `What the model draws of ${digit.label}`);
+    request.show(call);
+    const scored = await api.score(digit.pixels, {signal});
+    novelty.show(scored);
+    failed(null);
+  }, failed);
+  onDigit(look);
+}
+
+/** A scale from 0 to 100: among the digits that the model was not trained on, where does this one stand? */
+function noveltyScale() {
+  const words = h("p", {class: "verdict", role: "status"});
+  const marker = h("span", {class: "marker"});
+  const scale = h("div", {class: "scale", "aria-hidden": "true"}, marker);
+  const ends = h("div", {class: "ends caption", "aria-hidden": "true"}, h("span", {}, "as usual as can be"), h("span", {}, "unlike anything"));
+  const detail = h("p", {class: "note"});
+  const element = h("section", {class: "novelty", "aria-label": "Novelty"}, words, scale, ends, detail);
+  return {
+    element,
+    show(scored) {
+      element.classList.toggle("empty", !scored?.percentile);
+      if (!scored) {
+        words.textContent = "Draw a digit, or take one.";
+        detail.textContent = "";
+        return;
+      }
+      const percentile = scored.percentile?.[0];
+      words.textContent = percentile === undefined
+        ? "How unusual it is this model cannot tell: its checkpoint has nothing to compare with."
+        : verdict(percentile);
+      if (percentile !== undefined) marker.style.setProperty("left", `${percentile}%`);
+      detail.textContent = terms(scored);
+    },
+  };
+}
+
+function verdict(percentile) {
+  const share = number(Math.min(percentile, 99.9), percentile > 99 ? 1 : 0);
+  if (percentile >= 99.95) return "Unlike anything in the training data.";
+  if (percentile >= 99) return `Very strange to the model: of real digits ${share} % are more usual.`;
+  if (percentile >= 90) return `Unusual: ${share} % of real digits are more usual than this one.`;
+  if (percentile >= 50) return `A digit like many: ${share} % of real digits are more usual.`;
+  return `A very usual digit: only ${share} % of real digits are more usual.`;
+}
+
+function terms({elbo, log_likelihood: likelihood, kl}) {
+  if (!elbo) return `log p(x|z) = ${number(likelihood[0], 1)} nats`;
+  return `ELBO ${number(elbo[0], 1)} nats = log-likelihood ${number(likelihood[0], 1)} − KL ${number(kl[0], 1)}`;
+}

@@ -1,0 +1,5 @@
+export const title = "Posterior";
+export const aboutDigit = true;
+export const lead = () => "";
+export const impossible = () => "";
+export function show() {}
