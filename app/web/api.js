@@ -86,9 +86,9 @@ export function apiOf(model) {
       return {...call, pixels: found.images.values, latents: found.latents.values, seed: Number(found.metadata.seed)};
     },
 
-    /** ends: two vectors of latents one after another; query: {steps, path} -> {pixels, latents}. */
-    async interpolate(ends, query, options) {
-      const call = await post("interpolate", latents(ends, 2), {query, accept: SAFETENSORS, ...options});
+    /** pixels: of two images; query: {steps, path} -> {pixels, latents}, of `steps` images. */
+    async interpolate(pixels, query, options) {
+      const call = await post("interpolate", images(pixels, 2), {query, accept: SAFETENSORS, ...options});
       const found = readSafetensors(call.data);
       return {...call, pixels: found.images.values, latents: found.latents.values};
     },
