@@ -36,6 +36,7 @@ export function show(root, {card, api, signal, onDigit, failed, request}) {
     }
     const call = await api.reconstruct(digit.pixels, {signal});
     draw(rebuilt, call.pixels);
+    rebuilt.dataset.of = digit.source;
     rebuilt.setAttribute("aria-label", `What the model draws of ${digit.label}`);
     request.show(call);
     const [encoded, scored] = await Promise.all([api.encode(digit.pixels, {signal}), api.score(digit.pixels, {signal})]);
