@@ -19,7 +19,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
-    ".npy": "application/x-npy",
+    ".gz": "application/gzip",
 }
 # Stricter than the other pages': neither script nor style stands in the page itself. `data:` and `blob:` are pictures
 # that the page makes of answers.

@@ -131,10 +131,11 @@ export async function models() {
   return {...call, ...JSON.parse(new TextDecoder().decode(call.data))};
 }
 
-/** A file of this page, a .npy -> {shape, values}. */
+/** A file of this page, a .npy.gz -> {shape, values}. */
 export async function webArray(name) {
-  const call = await send({path: `web/${name}`, accept: NPY});
-  return readNpy(call.data);
+  const {data} = await send({path: `web/${name}`, accept: "application/gzip"});
+  const unpacked = new Blob([data]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return readNpy(await new Response(unpacked).arrayBuffer());
 }
 
 /**

@@ -17,7 +17,7 @@ let loading = null;
 
 /** The real digits of MNIST's test set that come with the page -> [digit, …]: 0 to 9, then 0 to 9 again, and so on. */
 export function testDigits() {
-  loading ??= webArray("digits.npy").then(({shape: [count], values}) =>
+  loading ??= webArray("digits.npy.gz").then(({shape: [count], values}) =>
     Array.from({length: count}, (_, i) => ({
       source: `t${i}`,
       pixels: Float32Array.from(values.subarray(i * PIXELS, (i + 1) * PIXELS), (level) => level / 255),

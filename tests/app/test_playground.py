@@ -25,7 +25,7 @@ KEY = "the-key-of-a-caller"
         ("/web/views/draw.js", "text/javascript; charset=utf-8"),
         ("/web/icon.svg", "image/svg+xml"),
         ("/web/seven.png", "image/png"),
-        ("/web/digits.npy", "application/x-npy"),
+        ("/web/digits.npy.gz", "application/gzip"),
     ],
 )
 def test_a_file_is_sent_as_what_it_is(client: TestClient, path: str, media_type: str) -> None:
