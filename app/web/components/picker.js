@@ -28,9 +28,8 @@ export function picker({api, label, onDigit}) {
     h("div", {class: "sheet"}, sheet.element, h("p", {class: "hint", "aria-hidden": "true"}, "draw a digit")),
     h("div", {class: "tools"}, undo, clear, h("label", {class: "button quiet"}, "Picture …", file)),
     said,
-    h("p", {class: "caption"}, "or take a real one"),
+    h("div", {class: "tools"}, h("p", {class: "caption"}, "or take a real one"), others),
     row,
-    h("div", {class: "tools"}, others),
   );
   turn(0);
 

@@ -13,35 +13,57 @@ export function lead({latents}) {
     "numbers alone. What comes back is what it has understood.";
 }
 
-export function show(root, {api, signal, onDigit, failed, request}) {
+export function show(root, {card, api, signal, onDigit, failed, request}) {
   const seen = tile("What the model sees: no digit yet", null, "large");
   const rebuilt = tile("What the model draws: nothing yet", null, "large");
+  const code = codeBars(card.latents);
   const novelty = noveltyScale();
-  const said = h("p", {class: "unseen", role: "status"});
   root.append(
     h("div", {class: "stages"},
       h("figure", {}, seen, h("figcaption", {}, "what the model sees")),
-      h("div", {class: "through", "aria-hidden": "true"}, h("span", {class: "arrow"}, "→"), h("span", {}, `${api.model}`)),
+      code.element,
       h("figure", {}, rebuilt, h("figcaption", {}, "what it draws from its numbers"))),
-    novelty.element, said);
+    novelty.element);
 
   const look = coalesce(async (digit) => {
     draw(seen, digit?.pixels ?? null);
     seen.setAttribute("aria-label", digit ? `What the model sees of ${digit.label}` : "What the model sees: no digit yet");
     if (!digit) {
       draw(rebuilt, null);
+      code.show(null);
       novelty.show(null);
       return;
     }
     const call = await api.reconstruct(digit.pixels, {signal});
     draw(rebuilt, call.pixels);
+    rebuilt.dataset.of = digit.source;
     rebuilt.setAttribute("aria-label", `What the model draws of ${digit.label}`);
     request.show(call);
-    const scored = await api.score(digit.pixels, {signal});
+    const [encoded, scored] = await Promise.all([api.encode(digit.pixels, {signal}), api.score(digit.pixels, {signal})]);
+    code.show(encoded.mean);
     novelty.show(scored);
     failed(null);
   }, failed);
   onDigit(look);
+}
+
+/** The numbers that the model keeps, a bar each: upwards what is above zero. */
+function codeBars(latents) {
+  const bars = Array.from({length: latents}, () => h("span"));
+  const chart = h("div", {class: "code"}, bars);
+  const words = h("figcaption", {}, `${latents} numbers`);
+  const arrow = () => h("span", {class: "arrow"}, "→");
+  return {
+    element: h("div", {class: "through", "aria-hidden": "true"}, arrow(), h("figure", {}, chart, words), arrow()),
+    show(mean) {
+      const most = Math.max(3, ...(mean ?? []).map(Math.abs));
+      bars.forEach((bar, k) => {
+        const share = mean ? (50 * mean[k]) / most : 0;
+        bar.style.setProperty("--top", `${50 - Math.max(share, 0)}%`);
+        bar.style.setProperty("--height", `${Math.abs(share)}%`);
+      });
+    },
+  };
 }
 
 /** A scale from 0 to 100: among the digits that the model was not trained on, where does this one stand? */
