@@ -6,14 +6,14 @@
 //   digits     the test digits themselves (digit.js), or null where only their codes are known
 //   share      what part of the codes' variance the square keeps, or null where it is the latent space itself
 //   picture    a Blob: what the model decodes all over the square, or null
-//   axes       [name, name], and `ticks`: [[{at, text}, …], […]] along each
+//   axes       [name, name], and `ticks(axis, from, to)`: [{at, text}, …] of a part of one
 //   toPlace(code), toCode(place), outline(mean, variance, sigmas): points of an ellipse on the square, [[x, y], …]
 // }
 
 import {testDigits} from "./digit.js";
 import {outline} from "./math/ellipse.js";
 import {place, planeCovariance, principalPlane, project} from "./math/pca.js";
-import {evenPlane, priorPlane} from "./math/planes.js";
+import {evenPlane, priorPlane, ticksBetween} from "./math/planes.js";
 
 const SIDE = 20; // digits along a side of the picture behind
 const scenes = new Map(); // by the hash of the model's weights
@@ -55,13 +55,11 @@ function onSquare(known, plane, lay) {
   const size = plane.centre.length;
   const flat = known.labels.map((_, n) => project(plane, known.codes.subarray(n * size, (n + 1) * size)));
   const square = lay(flat);
-  const along = (k) => square.ticks
-    .map((tick) => ({at: square.toUnit([tick, tick])[k], text: String(tick).replace("-", "−")}))
-    .filter(({at}) => at > 0.015 && at < 0.985);
   return {
     ...known,
     points: Float32Array.from(flat.flatMap((point) => square.toUnit(point))),
-    ticks: [along(0), along(1)],
+    ticks: (axis, ...range) => ticksBetween(...range.map((at) => square.toLatent([at, at])[axis]))
+      .map((tick) => ({at: square.toUnit([tick, tick])[axis], text: String(tick).replace("-", "−")})),
     toPlace: (code) => square.toUnit(project(plane, code)),
     toCode: (at) => place(plane, square.toLatent(at)),
     outline: (mean, variance, sigmas) =>

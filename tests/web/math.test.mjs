@@ -8,7 +8,7 @@ import {nearest} from "../../app/web/math/neighbours.js";
 import {gaussian, masking, squaredError} from "../../app/web/math/noise.js";
 import {cdf, quantile} from "../../app/web/math/normal.js";
 import {place, planeCovariance, principalPlane, project} from "../../app/web/math/pca.js";
-import {evenPlane, priorPlane} from "../../app/web/math/planes.js";
+import {evenPlane, priorPlane, ticksBetween} from "../../app/web/math/planes.js";
 import {normal, uniform} from "../../app/web/math/random.js";
 
 const near = (found, expected, tolerance = 1e-9) =>
@@ -127,11 +127,12 @@ test("planes put points inside the picture and read them back", () => {
   near(q[0] - p[0], q[1] - p[1]); // as much a unit along both axes
 });
 
-test("an even plane has a handful of round ticks, zero among them", () => {
-  for (const reach of [0.03, 0.7, 3, 40]) {
-    const {ticks, toUnit} = evenPlane([[-reach, 0], [reach, 0]]);
-    const seen = ticks.filter((tick) => toUnit([tick, tick])[0] >= 0 && toUnit([tick, tick])[0] <= 1);
-    assert.ok(seen.includes(0) && seen.length >= 5 && seen.length <= 13, `${reach}: ${seen}`);
+test("ticks are round numbers in a range, a handful of them", () => {
+  assert.deepEqual(ticksBetween(-3.09, 3.09), [-3, -2, -1, 0, 1, 2, 3]);
+  assert.deepEqual(ticksBetween(0.18, 0.231), [0.18, 0.19, 0.2, 0.21, 0.22, 0.23]);
+  for (let length = 0.01; length < 100; length *= 1.07) {
+    const ticks = ticksBetween(-length / 3, length);
+    assert.ok(ticks.length >= 4 && ticks.length <= 11 && ticks[0] >= -length / 3 && ticks.at(-1) <= length, `${length}: ${ticks}`);
   }
 });
 

@@ -9,7 +9,7 @@ const REST_MS = 500; // at either end
 /**
  * `onFrame(index)` is called when the user chooses a picture, with null when the film plays on; `signal` ends it. It
  * plays at once, unless the user wants little motion or `start` tells the picture to stand at.
- * Returns {element, show(pixels, count), stand(index)}.
+ * Returns {element, show(pixels, count), clear(), stand(index)}.
  */
 export function player({label, start = null, onFrame, signal}) {
   const screen = tile(label, null, "hero");
@@ -74,6 +74,10 @@ export function player({label, start = null, onFrame, signal}) {
   return {
     element,
     stand: choose,
+    clear() {
+      [frames, count] = [null, 0];
+      draw(screen, null);
+    },
     show(pixels, length) {
       const share = count > 1 ? index / (count - 1) : null;
       [frames, count] = [pixels, length];

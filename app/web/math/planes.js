@@ -6,7 +6,6 @@ const EDGE = 0.001; // how near to the edge, which is at infinity, a point of th
 
 /** The plane of a standard normal prior: equal areas are equally probable, and codes that follow it fill it evenly. */
 export const priorPlane = {
-  ticks: [-2, -1, 0, 1, 2],
   toUnit: (z) => z.map(cdf),
   toLatent: (unit) => unit.map((u) => quantile(Math.min(1 - EDGE, Math.max(EDGE, u)))),
 };
@@ -17,18 +16,17 @@ export function evenPlane(points) {
   const middle = [xs, ys].map((values) => (low(values) + high(values)) / 2);
   const reach = 1.08 * Math.max(...[xs, ys].map((values) => (high(values) - low(values)) / 2)) || 1;
   return {
-    ticks: evenTicks(middle, reach),
     toUnit: (z) => z.map((value, k) => (value - middle[k] + reach) / (2 * reach)),
     toLatent: (unit) => unit.map((u, k) => u * 2 * reach + middle[k] - reach),
   };
 }
 
-/** Whole steps of 1, 2 or 5 times a power of ten that both axes have, from five to a dozen. */
-function evenTicks(middle, reach) {
-  const power = 10 ** Math.floor(Math.log10(reach));
-  const step = [1, 2, 5].map((n) => (n * power) / 2).findLast((s) => s <= reach / 2) ?? power / 2;
-  const most = Math.floor((Math.max(...middle.map(Math.abs)) + reach) / step);
-  return Array.from({length: 2 * most + 1}, (_, i) => Number(((i - most) * step).toPrecision(6)));
+/** Round numbers between two, evenly spaced, four to ten of them. */
+export function ticksBetween(first, last) {
+  const power = 10 ** Math.floor(Math.log10(last - first));
+  const step = [0.1, 0.2, 0.5, 1].map((n) => n * power).findLast((size) => (last - first) / size >= 4);
+  const from = Math.ceil(first / step);
+  return Array.from({length: Math.floor(last / step) - from + 1}, (_, i) => Number(((from + i) * step).toPrecision(6)));
 }
 
 const low = (values) => values.reduce((a, b) => Math.min(a, b));

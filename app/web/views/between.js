@@ -35,7 +35,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     const index = [...strip.children].indexOf(target);
     if (index >= 0) film.stand(index);
   });
-  const norms = chart({label: "How far the code is from the origin", decimals: 1});
+  const norms = chart({label: "How far the code is from the origin", decimals: 1, signal});
   const [first, second] = ["a", "b"].map(end);
   root.append(
     h("div", {class: "ends"},
@@ -47,7 +47,11 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   );
 
   const work = coalesce(async () => {
-    if (!ends.a || !ends.b) return;
+    if (!ends.a || !ends.b) {
+      film.clear();
+      strip.replaceChildren();
+      return;
+    }
     const pixels = new Float32Array([...ends.a.pixels, ...ends.b.pixels]);
     const call = await api.interpolate(pixels, {steps: stepsOf(), path: pathOf()}, {signal});
     failed(null);

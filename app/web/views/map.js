@@ -9,7 +9,7 @@ import {isItself, sceneOf} from "../places.js";
 import {packFloats} from "../state.js";
 
 const NEIGHBOURS = 6;
-const CODES_NAMED = 3; // latents that are written out at most
+const ZOOMS = [1, 2, 4, 8, 16];
 
 export const title = "Map";
 export const aboutDigit = true;
@@ -24,13 +24,16 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   let at = readPlace(state.get("map.at")); // null follows the user's digit
   const map = scatter({label: `Map of ${card.name}. The arrow keys move, with Shift faster.`, onMove: moveTo, signal});
   const behind = h("input", {type: "checkbox", checked: state.get("map.behind") !== "0", onchange: layers});
-  const behindLabel = h("label", {class: "check", hidden: true}, behind, "what it decodes, behind");
+  const behindLabel = h("label", {class: "check", hidden: true}, behind, "decoded, behind");
+  const zoomer = zoomButtons((zoom) => {
+    if (scene) frame(zoom, at ?? (yours ? scene.toPlace(yours.mean) : [0.5, 0.5]));
+  });
   const note = h("p", {class: "note"});
   const panel = sidePanel({
     itself: isItself(card), toDigit: () => follow(true), open: () => go("posterior", {z: packFloats(here())}),
   });
   root.append(
-    h("div", {class: "key"}, legend(), behindLabel),
+    h("div", {class: "key"}, legend(), behindLabel, zoomer.element),
     h("div", {class: "plane"}, map.element, panel.element),
     note,
   );
@@ -45,7 +48,7 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   const encode = coalesce(async (digit) => {
     if (!digit) {
       yours = null;
-      return mark();
+      return look();
     }
     const {mean, variance} = await api.encode(digit.pixels, {signal});
     const another = yours && yours.source !== digit.source;
@@ -57,6 +60,8 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   sceneOf(card, api, {signal}).then((made) => {
     scene = made;
     map.show(scene);
+    const [zoom, ...centre] = state.get("map.zoom").split("~").map(Number);
+    if (ZOOMS.includes(zoom) && readPlace(centre.join("~"))) frame(zoom, centre);
     behindLabel.hidden = !scene.picture;
     note.textContent = noteOf(scene, card);
     look();
@@ -75,16 +80,27 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
     look(byKey);
   }
 
+  function frame(zoom, centre) {
+    zoomer.show(zoom);
+    map.frame(zoom, centre);
+    state.set({"map.zoom": zoom > 1 ? [zoom, ...centre.map((value) => value.toFixed(4))].join("~") : null});
+  }
+
   function follow(byKey = false) {
     at = null;
     state.set({"map.at": null});
+    if (zoomer.zoom() > 1 && yours) frame(zoomer.zoom(), scene.toPlace(yours.mean));
     look(byKey);
   }
 
   /** Show what is at the place: its code decoded, the digits near it, the marks on the map. */
   function look(byKey = false) {
-    const code = scene && here();
-    if (!code) return;
+    if (!scene) return;
+    const code = here();
+    if (!code) {
+      panel.empty();
+      return mark();
+    }
     map.place(at ?? scene.toPlace(code));
     // In a projection the point of the plane is a code that no digit has: neighbours are those of the digit next to it.
     const [under] = at && scene.digits ? nearest(scene.points, at, 1) : [];
@@ -132,6 +148,25 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   }
 }
 
+/** A button to come nearer, and one to go back. */
+function zoomButtons(onZoom) {
+  let zoom = 1;
+  const step = (by) => onZoom(ZOOMS[ZOOMS.indexOf(zoom) + by]);
+  const less = h("button", {type: "button", class: "quiet", disabled: true, "aria-label": "Zoom out", onclick: () => step(-1)}, "−");
+  const more = h("button", {type: "button", class: "quiet", "aria-label": "Zoom in", onclick: () => step(1)}, "+");
+  const told = h("output", {}, "1×");
+  return {
+    element: h("div", {class: "zoom", role: "group", "aria-label": "Zoom"}, less, told, more),
+    zoom: () => zoom,
+    show(next) {
+      zoom = next;
+      told.textContent = `${zoom}×`;
+      less.disabled = zoom === ZOOMS[0];
+      more.disabled = zoom === ZOOMS.at(-1);
+    },
+  };
+}
+
 /** Beside the map: what is decoded at the point, and which digits lie near. */
 function sidePanel({itself, toDigit, open}) {
   const picture = tile("The digit decoded at the point", null, "large");
@@ -148,11 +183,16 @@ function sidePanel({itself, toDigit, open}) {
   return {
     element,
     decoded: (pixels) => draw(picture, pixels),
+    empty() {
+      draw(picture, null);
+      where.textContent = "Draw a digit, take one, or move over the map.";
+      heading.textContent = "";
+      near.replaceChildren();
+    },
     say: (text) => (said.textContent = text),
     /** Returns what it shows, in words. */
     tell({place, code, axes, under, found}) {
-      const named = itself || code.length <= CODES_NAMED;
-      const values = named ? [...code].map((value, i) => `${axes[i] ?? `z${i + 1}`} = ${number(value)}`).join(", ") : "";
+      const values = itself ? [...code].map((value, i) => `${axes[i] ?? `z${i + 1}`} = ${number(value)}`).join(", ") : "";
       where.textContent = place ? `Decoded ${values ? `at ${values}` : "at this point of the plane"}` : `Your digit, decoded${values ? ` at ${values}` : ""}`;
       const labels = found.map(({label}) => label);
       const counts = [...new Set(labels)].map((label) => [label, labels.filter((one) => one === label).length])

@@ -35,22 +35,25 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
   const clean = panel("The digit");
   const noisy = panel("With noise");
   const made = models.map(({name, cleans}) => panel(`${cleans ? "Cleaned" : "Reconstructed"} by ${name}`));
-  const curve = chart({label: "Squared error by the amount of noise", decimals: 2});
+  const curve = chart({label: "Squared error by the amount of noise", signal});
   const curveText = h("figcaption", {class: "note"},
     "Squared error to the clean digit, a pixel. Where a model's line is below that of the noise, it helps.");
-  root.append(
-    controls(),
+  const empty = h("p", {hidden: true}, "Draw a digit, or take one.");
+  const shown = h("div", {},
     h("div", {class: "panels"}, clean.element, noisy.element, made.map(({element}) => element)),
-    h("figure", {class: "curve"}, curve.element, curveText),
+    h("figure", {class: "curve"}, curve.element, curveText));
+  root.append(
+    controls(), empty, shown,
     ...(cleaner ? [] : [h("p", {class: "note"}, "No denoising autoencoder is served here: mnist-dae is one.")]),
   );
 
   let drawn = null; // of which digit, noise and models the chart is
   let lines = null;
   const work = coalesce(async () => {
-    root.classList.toggle("without", !digit);
+    shown.hidden = !digit;
+    empty.hidden = Boolean(digit);
     if (!digit) return;
-    const x = digit.pixels;
+    const {source, pixels: x} = digit;
     const y = kindOf().corrupt(x, amountOf(), seedOf());
     clean.show(x, "");
     const before = squaredError(y, x);
@@ -63,13 +66,13 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
       made[i].show(call.pixels, `squared error ${number(after[i], 4)}`, before > 0 ? left(after[i] / before) : "");
     }
     failed(null);
-    await curves(x);
+    await curves(source, x);
   }, failed);
 
   /** The chart, anew where it is of something else; otherwise only its rule moves. */
-  async function curves(x) {
+  async function curves(source, x) {
     const kind = kindOf();
-    const key = `${digit.source} ${kind.name} ${seedOf()}`;
+    const key = `${source} ${kind.name} ${seedOf()}`;
     if (drawn !== key) {
       const amounts = Array.from({length: CURVE + 1}, (_, i) => (kind.most * i) / CURVE);
       const under = new Float32Array(amounts.length * 784);
