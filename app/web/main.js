@@ -27,6 +27,7 @@ import {Problem, apiOf, models, onKeyNeeded, onTrouble} from "./api.js";
 import {modelChooser} from "./components/models.js";
 import {picker} from "./components/picker.js";
 import {requestBox} from "./components/request.js";
+import {testDigits} from "./digit.js";
 import {h} from "./dom.js";
 import * as state from "./state.js";
 import * as draw from "./views/draw.js";
@@ -60,6 +61,7 @@ start();
 
 async function start() {
   navigation();
+  testDigits(); // which the first view needs as soon as it has a model
   const listed = await models();
   cards = listed.models;
   chooser = modelChooser(cards, (name) => navigate({model: name, z: null}));

@@ -29,7 +29,10 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   const draws = h("div", {class: "tiles", role: "group", "aria-label": "Draws from the posterior"});
   const drawsNote = h("p", {class: "caption", role: "status"});
   const toMean = button("Back to the mean", () => moveTo(posterior.mean));
-  const fromPosterior = button("Draw from the posterior", drawPosterior);
+  const fromPosterior = button("Draw from the posterior", () => {
+    state.set({draws: randomSeed()});
+    drawPosterior();
+  });
   const fromPrior = button("Draw from the prior", drawPrior);
   const basis = h("p", {class: "note basis"});
   const list = h("div", {class: "latents"});
@@ -97,8 +100,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }
 
   async function drawPosterior() {
-    const drawn = new Float32Array(DRAWS * card.latents);
-    for (let i = 0; i < DRAWS; i++) drawn.set(drawFrom(posterior), i * card.latents);
+    const drawn = drawFrom(posterior, DRAWS, Number(state.get("draws", "1")) || 0);
     try {
       const {pixels} = await api.decode(drawn, DRAWS, {signal});
       draws.replaceChildren(...Array.from({length: DRAWS}, (_, i) => {
@@ -116,7 +118,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
   async function drawPrior() {
     try {
-      const {latents} = await api.sample({count: 1, seed: Math.floor(Math.random() * 2 ** 31)}, {signal});
+      const {latents} = await api.sample({count: 1, seed: randomSeed()}, {signal});
       moveTo(latents);
     } catch (error) {
       failed(error);
@@ -167,6 +169,10 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     return h("details", {class: "more", ontoggle: (event) => event.target.open && redraw(true)},
       h("summary", {}, text), h("ol", {}, some.map(({element}) => element)));
   }
+}
+
+function randomSeed() {
+  return Math.floor(Math.random() * 1e6);
 }
 
 function button(text, onclick) {
