@@ -58,7 +58,7 @@ def _save(browser: Browser, url: str, shot: Shot) -> None:
     page.screenshot(path=to)
     context.close()
     with Image.open(to) as image:
-        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(to, optimize=True)
+        image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(to, optimize=True)
     print(f"{to.name}: {to.stat().st_size / 1024:.0f} kB")
 
 

@@ -15,6 +15,14 @@ export function h(name, attributes = {}, ...children) {
   return element;
 }
 
+/** An element of SVG; its attributes are no styles, which the page's policy would refuse. */
+export function svg(name, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
 /** Number for a reader: as many decimals as are asked for, a real minus. */
 export function number(value, decimals = 2) {
   return value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");

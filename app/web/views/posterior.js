@@ -109,7 +109,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
         return h("button", {type: "button", class: "digit", "aria-label": `Draw ${i + 1}: into the sliders`,
           onclick: () => moveTo(drawn.slice(i * card.latents, (i + 1) * card.latents))}, picture);
       }));
-      drawsNote.textContent = "Eight codes that the model thinks equally possible for this digit. Click one for the sliders.";
+      drawsNote.textContent = "Eight codes from the posterior: each of them fits this digit. Click one for the sliders.";
       failed(null);
     } catch (error) {
       failed(error);
@@ -127,11 +127,12 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
   function describe() {
     basis.textContent = {
-      normal: `Each slider goes from −${REACH} to ${REACH} standard deviations of the prior, N(0, 1). The bar on it is ` +
-        "the posterior, one standard deviation to either side of its mean. Above are the digits along the way.",
+      normal: `Each slider goes from −${REACH} to ${REACH} standard deviations of the prior, N(0, 1), the pale hill. The ` +
+        "steep one is the posterior: what is left of it once the digit is seen. Above are the digits along the way.",
       draws: `This model's prior is a normalizing flow, under which a latent is not N(0, 1). Each slider goes ${REACH} ` +
         `standard deviations to either side of the mean of ${prior.count} draws from the prior, and the nats are those ` +
-        "to a normal distribution of that mean and deviation, which is a likeness only. The bar is the posterior.",
+        "to a normal distribution of that mean and deviation, the pale hill, which is a likeness only. The steep hill is " +
+        "the posterior.",
       digits: "This model has no prior and no variance, so nothing says how far a latent may go. Each slider goes " +
         `${REACH} standard deviations to either side of the mean of the codes of ${prior.count} real digits; the tick ` +
         "is this digit's code.",
