@@ -15,11 +15,11 @@ export function h(name, attributes = {}, ...children) {
   return element;
 }
 
-/** The same for SVG, whose elements have attributes and text alone. */
-export function svg(name, attributes = {}, text = "") {
+/** An element of SVG; its attributes are no styles, which the page's policy would refuse. */
+export function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.textContent = text;
+  element.append(...children);
   return element;
 }
 

@@ -27,19 +27,18 @@ import {Problem, apiOf, models, onKeyNeeded, onTrouble} from "./api.js";
 import {modelChooser} from "./components/models.js";
 import {picker} from "./components/picker.js";
 import {requestBox} from "./components/request.js";
+import {testDigits} from "./digit.js";
 import {h} from "./dom.js";
 import * as state from "./state.js";
+import * as between from "./views/between.js";
 import * as draw from "./views/draw.js";
+import * as map from "./views/map.js";
+import * as noise from "./views/noise.js";
+import * as posterior from "./views/posterior.js";
+import * as samples from "./views/samples.js";
 
-// In the order of the navigation. Those behind the first are loaded when they are shown.
-const VIEWS = {
-  draw: {title: "Draw", load: async () => draw},
-  posterior: {title: "Posterior", load: () => import("./views/posterior.js")},
-  samples: {title: "Samples", load: () => import("./views/samples.js")},
-  between: {title: "Between two digits", load: () => import("./views/between.js")},
-  map: {title: "Map", load: () => import("./views/map.js")},
-  noise: {title: "Noise", load: () => import("./views/noise.js")},
-};
+// In the order of the navigation. All are loaded at once: a view must open while the service cannot be reached.
+const VIEWS = {draw, posterior, samples, between, map, noise};
 const FIRST_DIGIT = "t7"; // a real seven
 
 const main = document.getElementById("main");
@@ -60,6 +59,7 @@ start();
 
 async function start() {
   navigation();
+  testDigits(); // which the first view needs as soon as it has a model
   const listed = await models();
   cards = listed.models;
   chooser = modelChooser(cards, (name) => navigate({model: name, z: null}));
@@ -78,7 +78,7 @@ async function open(defaultModel) {
   chooser.show(card);
   listeners = new Set();
   const source = state.get("digit", FIRST_DIGIT);
-  const showing = showView();
+  showView();
   if (source !== digit?.source) {
     try {
       digit = await sheet.show(source === "none" ? "" : source);
@@ -88,7 +88,6 @@ async function open(defaultModel) {
       main.prepend(h("p", {class: "problem", role: "alert"}, error.message));
     }
   }
-  await showing;
 }
 
 function navigate(changes) {
@@ -96,7 +95,7 @@ function navigate(changes) {
   open(card.name);
 }
 
-async function showView() {
+function showView() {
   leave.abort();
   leave = new AbortController();
   const {signal} = leave;
@@ -105,8 +104,7 @@ async function showView() {
     link.toggleAttribute("aria-current", link.dataset.view === name);
     if (link.dataset.view === name) link.setAttribute("aria-current", "page");
   }
-  const view = await VIEWS[name].load();
-  if (signal.aborted) return;
+  const view = VIEWS[name];
   document.title = `${view.title} · Reparam`;
   aside.hidden = !view.aboutDigit;
   document.body.dataset.view = name;

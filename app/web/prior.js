@@ -4,8 +4,9 @@
 // A deterministic autoencoder has no prior at all: there they are those of the codes of real digits.
 
 import {testDigits} from "./digit.js";
+import {normal} from "./math/random.js";
 
-const DRAWS = 200;
+const DRAWS = 200; // and digits
 const known = new Map(); // by checkpoint: what was found once holds
 
 /** -> Promise of {mean, sigma: Float32Array (Z), of: "normal" | "draws" | "digits", count}. */
@@ -26,7 +27,7 @@ async function find(card, api) {
     const {latents} = await api.sample({count: DRAWS, seed: 0});
     return {...moments(latents, card.latents), of: "draws", count: DRAWS};
   }
-  const digits = await testDigits();
+  const digits = (await testDigits()).slice(0, DRAWS);
   const pixels = new Float32Array(digits.length * 784);
   digits.forEach((digit, i) => pixels.set(digit.pixels, i * 784));
   const {mean} = await api.encode(pixels);
@@ -57,10 +58,11 @@ export function klByLatent({mean, variance}, prior) {
   });
 }
 
-/** A draw from N(mean, variance): Float32Array (Z). Box & Muller 1958. */
-export function drawFrom({mean, variance}) {
-  return Float32Array.from(mean, (m, k) => {
-    const radius = Math.sqrt(-2 * Math.log(1 - Math.random()));
-    return m + Math.sqrt(variance[k]) * radius * Math.cos(2 * Math.PI * Math.random());
+/** Draws from N(mean, variance), of a seed: Float32Array (count * Z). */
+export function drawFrom({mean, variance}, count, seed) {
+  const epsilon = normal(seed);
+  return Float32Array.from({length: count * mean.length}, (_, i) => {
+    const k = i % mean.length;
+    return mean[k] + Math.sqrt(variance[k]) * epsilon();
   });
 }

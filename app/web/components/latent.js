@@ -1,6 +1,6 @@
 // One latent: a slider over the prior's ±4 sigma, below the digits that its positions decode to.
 
-import {h, number} from "../dom.js";
+import {h, number, svg} from "../dom.js";
 import {nth} from "./tile.js";
 
 export const REACH = 4; // sigma of the prior, to either side
@@ -24,10 +24,9 @@ export function latentRow({k, prior, posterior, weight, onMove}) {
     oninput: () => moved(false), onchange: () => moved(true),
   });
   const value = h("output", {class: "value"});
-  const band = h("span", {class: "band", title: `the posterior: ${about}`});
-  const spread = posterior.sigma ?? 0;
-  band.style.setProperty("left", `${percent(posterior.mean - spread)}%`);
-  band.style.setProperty("width", `${Math.max(percent(posterior.mean + spread) - percent(posterior.mean - spread), 0)}%`);
+  const densities = svg("svg", {class: "densities", viewBox: "0 0 100 1", preserveAspectRatio: "none", "aria-hidden": "true"},
+    svg("path", {class: "before", d: hill(0, 1)}),
+    svg("path", {class: "after", d: hill((posterior.mean - prior.mean) / prior.sigma, (posterior.sigma ?? 0) / prior.sigma)}));
   strip.addEventListener("click", (event) => {
     const box = strip.getBoundingClientRect();
     set(stops[Math.min(Math.floor(((event.clientX - box.left) / box.width) * STOPS), STOPS - 1)]);
@@ -35,12 +34,8 @@ export function latentRow({k, prior, posterior, weight, onMove}) {
   });
   const element = h("li", {class: "latent"},
     h("div", {class: "name"}, h("span", {}, `z${subscript(k)}`), h("span", {class: "caption"}, weight)),
-    h("div", {class: "way"}, strip, h("div", {class: "track"}, band, slider)),
+    h("div", {class: "way"}, strip, h("div", {class: "track"}, densities, slider)),
     h("div", {class: "numbers"}, value, h("span", {class: "caption"}, about)));
-
-  function percent(at) {
-    return Math.min(Math.max((100 * (at - lowest)) / length, 0), 100);
-  }
 
   function moved(settled) {
     value.textContent = number(Number(slider.value));
@@ -67,6 +62,19 @@ export function latentRow({k, prior, posterior, weight, onMove}) {
       context.putImageData(image, 0, 0);
     },
   };
+}
+
+/** A normal density over ±REACH, as a path in a box of 100 x 1. The wide are drawn lower; without a width it is a tick. */
+function hill(mean, sigma) {
+  const width = Math.max(sigma, 0.02);
+  const height = Math.min(0.55 * width ** -0.25, 1);
+  const points = [];
+  for (let i = -40; i <= 40; i++) {
+    const at = mean + (width * i) / 10;
+    const x = Math.min(Math.max((50 * (at + REACH)) / REACH, 0), 100);
+    points.push(`${x.toFixed(3)} ${(1 - height * Math.exp(-((i / 10) ** 2) / 2)).toFixed(4)}`);
+  }
+  return `M${points[0].split(" ")[0]} 1L${points.join("L")}L${points.at(-1).split(" ")[0]} 1Z`;
 }
 
 function subscript(k) {

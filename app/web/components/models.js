@@ -7,6 +7,8 @@ const KINDS = {
   linear: "linear autoencoder (probabilistic PCA)",
 };
 
+const DENSITY = ", as a density of grey pixels: not to be compared with a probability of black and white ones";
+
 /** What a kind of model is called. */
 export function kindOf(card) {
   const kind = KINDS[card.kind] ?? card.kind;
@@ -32,21 +34,22 @@ export function modelChooser(cards, onModel) {
   };
 }
 
-function figures({metrics}) {
+function figures({metrics, likelihood}) {
   const found = [];
-  if (metrics.test_nll_nats !== undefined) found.push(`NLL ${number(metrics.test_nll_nats, 1)} nats`);
+  if (metrics.test_nll_nats !== undefined && likelihood.kind === "bernoulli") found.push(`NLL ${number(metrics.test_nll_nats, 1)} nats`);
   if (metrics.fid !== undefined) found.push(`FID ${number(metrics.fid)}`);
   return found;
 }
 
 function rows(card) {
   const {metrics, training, input_shape: [, height, width]} = card;
+  const dense = card.likelihood.kind !== "bernoulli";
   const of = (value, text) => (value === undefined || value === null ? "–" : text(value));
   return [
     ["Kind", kindOf(card)],
     ["Sizes", `${height} × ${width} pixels, ${card.latents} latents, ${card.parameters.toLocaleString("en")} parameters`],
     ["Active latents", of(metrics.active_units, (n) => `${n} of ${card.latents}`)],
-    ["NLL", of(metrics.test_nll_nats, (n) => `${number(n)} nats a test digit`)],
+    ["NLL", of(metrics.test_nll_nats, (n) => `${number(n)} nats a test digit${dense ? DENSITY : ""}`)],
     ["FID", of(metrics.fid, (n) => `${number(n)} (real digits: ${number(metrics.fid_floor ?? 0)})`)],
     ["Reconstruction", of(metrics.reconstruction_mse, (n) => `squared error of ${number(n, 4)} a pixel`)],
     ["Trained on", of(training.data, (data) => `${data}${training.images ? `: ${training.images.toLocaleString("en")} images` : ""}`)],

@@ -9,8 +9,8 @@ export const aboutDigit = true;
 export const impossible = () => "";
 
 export function lead({latents}) {
-  return `The model sees your digit as 28 × 28 pixels, keeps ${latents} numbers of it, and draws it again from those ` +
-    "numbers alone. What comes back is what it has understood.";
+  return `Draw a digit on the sheet. The model squeezes its 784 pixels into ${latents} numbers, and draws it again from ` +
+    "those alone. What comes back is what it has learned of handwriting.";
 }
 
 export function show(root, {card, api, signal, onDigit, failed, request}) {
@@ -71,7 +71,7 @@ function noveltyScale() {
   const words = h("p", {class: "verdict", role: "status"});
   const marker = h("span", {class: "marker"});
   const scale = h("div", {class: "scale", "aria-hidden": "true"}, marker);
-  const ends = h("div", {class: "ends caption", "aria-hidden": "true"}, h("span", {}, "as usual as can be"), h("span", {}, "unlike anything"));
+  const ends = h("div", {class: "ends caption", "aria-hidden": "true"}, h("span", {}, "as ordinary as can be"), h("span", {}, "unlike anything"));
   const detail = h("p", {class: "note"});
   const element = h("section", {class: "novelty", "aria-label": "Novelty"}, words, scale, ends, detail);
   return {
@@ -94,12 +94,12 @@ function noveltyScale() {
 }
 
 function verdict(percentile) {
-  const share = number(Math.min(percentile, 99.9), percentile > 99 ? 1 : 0);
   if (percentile >= 99.95) return "Unlike anything in the training data.";
-  if (percentile >= 99) return `Very strange to the model: of real digits ${share} % are more usual.`;
-  if (percentile >= 90) return `Unusual: ${share} % of real digits are more usual than this one.`;
-  if (percentile >= 50) return `A digit like many: ${share} % of real digits are more usual.`;
-  return `A very usual digit: only ${share} % of real digits are more usual.`;
+  if (percentile >= 99) return `Very strange. Of 1,000 real digits, ${number(10 * percentile, 0)} are more ordinary.`;
+  const told = `Of 100 real digits, ${number(percentile, 0)} are more ordinary.`;
+  if (percentile >= 90) return `Unusual. ${told}`;
+  if (percentile >= 60) return `A little unusual. ${told}`;
+  return `An ordinary digit. ${told}`;
 }
 
 function terms({elbo, log_likelihood: likelihood, kl}) {

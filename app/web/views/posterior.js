@@ -29,7 +29,10 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   const draws = h("div", {class: "tiles", role: "group", "aria-label": "Draws from the posterior"});
   const drawsNote = h("p", {class: "caption", role: "status"});
   const toMean = button("Back to the mean", () => moveTo(posterior.mean));
-  const fromPosterior = button("Draw from the posterior", drawPosterior);
+  const fromPosterior = button("Draw from the posterior", () => {
+    state.set({draws: randomSeed()});
+    drawPosterior();
+  });
   const fromPrior = button("Draw from the prior", drawPrior);
   const basis = h("p", {class: "note basis"});
   const list = h("div", {class: "latents"});
@@ -97,8 +100,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }
 
   async function drawPosterior() {
-    const drawn = new Float32Array(DRAWS * card.latents);
-    for (let i = 0; i < DRAWS; i++) drawn.set(drawFrom(posterior), i * card.latents);
+    const drawn = drawFrom(posterior, DRAWS, Number(state.get("draws", "1")) || 0);
     try {
       const {pixels} = await api.decode(drawn, DRAWS, {signal});
       draws.replaceChildren(...Array.from({length: DRAWS}, (_, i) => {
@@ -107,7 +109,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
         return h("button", {type: "button", class: "digit", "aria-label": `Draw ${i + 1}: into the sliders`,
           onclick: () => moveTo(drawn.slice(i * card.latents, (i + 1) * card.latents))}, picture);
       }));
-      drawsNote.textContent = "Eight codes that the model thinks equally possible for this digit. Click one for the sliders.";
+      drawsNote.textContent = "Eight codes from the posterior: each of them fits this digit. Click one for the sliders.";
       failed(null);
     } catch (error) {
       failed(error);
@@ -116,7 +118,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
   async function drawPrior() {
     try {
-      const {latents} = await api.sample({count: 1, seed: Math.floor(Math.random() * 2 ** 31)}, {signal});
+      const {latents} = await api.sample({count: 1, seed: randomSeed()}, {signal});
       moveTo(latents);
     } catch (error) {
       failed(error);
@@ -125,11 +127,12 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
   function describe() {
     basis.textContent = {
-      normal: `Each slider goes from −${REACH} to ${REACH} standard deviations of the prior, N(0, 1). The bar on it is ` +
-        "the posterior, one standard deviation to either side of its mean. Above are the digits along the way.",
+      normal: `Each slider goes from −${REACH} to ${REACH} standard deviations of the prior, N(0, 1), the pale hill. The ` +
+        "steep one is the posterior: what is left of it once the digit is seen. Above are the digits along the way.",
       draws: `This model's prior is a normalizing flow, under which a latent is not N(0, 1). Each slider goes ${REACH} ` +
         `standard deviations to either side of the mean of ${prior.count} draws from the prior, and the nats are those ` +
-        "to a normal distribution of that mean and deviation, which is a likeness only. The bar is the posterior.",
+        "to a normal distribution of that mean and deviation, the pale hill, which is a likeness only. The steep hill is " +
+        "the posterior.",
       digits: "This model has no prior and no variance, so nothing says how far a latent may go. Each slider goes " +
         `${REACH} standard deviations to either side of the mean of the codes of ${prior.count} real digits; the tick ` +
         "is this digit's code.",
@@ -167,6 +170,10 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     return h("details", {class: "more", ontoggle: (event) => event.target.open && redraw(true)},
       h("summary", {}, text), h("ol", {}, some.map(({element}) => element)));
   }
+}
+
+function randomSeed() {
+  return Math.floor(Math.random() * 1e6);
 }
 
 function button(text, onclick) {
