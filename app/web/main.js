@@ -117,7 +117,8 @@ function showView() {
   const impossible = height !== 28 || width !== 28
     ? `This page draws digits of 28 × 28 pixels, and ${card.name} takes ${height} × ${width}.`
     : view.impossible(card);
-  main.replaceChildren(heading, h("p", {class: "lead"}, view.lead(card)), why, root, request.element);
+  const lead = impossible ? "" : h("p", {class: "lead"}, view.lead(card));
+  main.replaceChildren(heading, lead, why, root, request.element);
   if (impossible) {
     aside.hidden = true;
     root.append(h("p", {class: "impossible"}, impossible));
