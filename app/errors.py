@@ -93,6 +93,10 @@ class UncountedError(RefusedError):
     """A request cannot be counted, and is refused then."""
 
 
+class StartingError(ReparamError):
+    """The service has not loaded its models yet."""
+
+
 class DrainingError(ReparamError):
     """The service is about to stop."""
 
@@ -127,6 +131,7 @@ PROBLEMS: dict[type[ReparamError], Kind] = {
     OverloadedError: Kind(503, "overloaded", "The service has too much to do"),
     CheckpointError: Kind(503, "model-unavailable", "The model cannot be loaded"),
     DeadlineError: Kind(504, "deadline-exceeded", "The answer was not ready in time"),
+    StartingError: Kind(503, "starting", "The service is starting"),
     DrainingError: Kind(503, "draining", "The service is stopping"),
 }
 

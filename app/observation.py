@@ -5,7 +5,6 @@ import secrets
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,13 +59,13 @@ class Observation:
             nonlocal status, size, times
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = ids
+                headers = [*message.get("headers", ()), (b"x-request-id", ids.encode())]
                 if spells and "model" in state:  # a data call
                     times = stages.totals(spells)
-                    headers["Server-Timing"] = stages.server_timing(times)
+                    headers.append((b"server-timing", stages.server_timing(times).encode()))
                 if (draining := state.get("draining")) is not None and draining.is_set():
-                    headers["Connection"] = "close"
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
             await send(message)

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.lifespan.on import LifespanOn
 
 from app import metrics
 
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
     from app.engine import Engine
 
 logger = logging.getLogger(__name__)
+
+
+class Lifespan(LifespanOn):
+    """The application's start, whose last step is to take the port over from whoever answers there meanwhile."""
+
+    def __init__(self, config: uvicorn.Config, take_over: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._take_over = take_over
+
+    async def startup(self) -> None:
+        await super().startup()
+        if not self.should_exit:
+            await asyncio.to_thread(self._take_over)
 
 
 class Server(uvicorn.Server):
@@ -29,11 +43,19 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, drain_delay_s: float = 0, started: Callable[["Engine"], None] | None = None
+        self,
+        config: uvicorn.Config,
+        drain_delay_s: float = 0,
+        take_over: Callable[[], None] = lambda: None,
+        started: Callable[["Engine"], None] | None = None,
     ) -> None:
-        """`started` is called once, when the models are loaded and the port is open."""
+        """
+        Args:
+            take_over: is called when the models are warm; when it returns, the port is this server's.
+            started: is called once, when the server answers.
+        """
         super().__init__(config)
-        self._drain_delay_s, self._announce = drain_delay_s, started
+        self._drain_delay_s, self._take_over, self._announce = drain_delay_s, take_over, started
         self._stop_at: float | None = None
         self._reload_wanted = False
         self._reloading: asyncio.Task[None] | None = None
@@ -44,6 +66,7 @@ class Server(uvicorn.Server):
         signal.signal(signal.SIGINT, self.handle_exit)
         signal.signal(signal.SIGTERM, self.handle_exit)
         signal.signal(signal.SIGHUP, self.handle_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what came since the start is heard now
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None = None) -> None:  # noqa: ARG002
@@ -58,6 +81,7 @@ class Server(uvicorn.Server):
         self._reload_wanted = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan = Lifespan(self.config, self._take_over)
         await super().startup(sockets)
         # What the start made stays: looking through it for garbage, again and again, stops requests for 100 ms.
         gc.collect()
@@ -68,7 +92,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
         for model in self.lifespan.state["engine"].models.values():
-            metrics.queue_age(model.name, model.queue_age_s)
+            metrics.queue(model.name, model.queue_images, model.queue_age_s)
         metrics.flush()
         if self._stop_at is not None:
             self.lifespan.state["draining"].set()

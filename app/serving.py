@@ -1,4 +1,4 @@
-"""What `reparam serve` does: take the port, check the models, run the processes, and say what is served."""
+"""What `reparam serve` does: check the models, run the processes, and say what is served."""
 
 import logging
 import socket
@@ -13,14 +13,14 @@ from app.engine import Engine
 from app.report import address_of, as_text, describe
 from app.server import Server
 from app.settings import Settings
+from app.starting import Starting
 from app.supervisor import Supervisor, shared_metrics
-from models.errors import ReparamError
 
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal says to stop. Returns: the exit status.
+def serve(settings: Settings, listener: socket.socket) -> int:
+    """Serve on a socket that listens until a signal says to stop. Returns: the exit status.
 
     Raises: CheckpointError: if several workers are to serve a bad checkpoint. ReparamError.
     """
@@ -41,7 +41,7 @@ def serve(settings: Settings) -> int:
         log_config=logs.config(settings.log_format, settings.log_level),
     )
     check_access(settings)
-    listener = _listen(settings.host, settings.port)
+    starting = Starting([listener], settings)
     address = address_of(settings.host, listener.getsockname()[1])
 
     def started(engine: Engine) -> None:
@@ -52,25 +52,12 @@ def serve(settings: Settings) -> int:
             sys.stderr.write(as_text(report) + "\n")
 
     if settings.workers == 1:
-        server = Server(config, settings.drain_delay_s, started)
+        server = Server(config, settings.drain_delay_s, starting.close, started)
         server.run([listener])
         return 0 if server.started else STARTUP_FAILURE
     # Here too, since a bad checkpoint must stop the start, not every worker again and again.
     engine = Engine.load(settings.checkpoint_folders(), settings.default_model, check_only=True)
     with shared_metrics():
-        supervisor = Supervisor(config, [listener], settings.drain_delay_s, lambda: started(engine))
+        supervisor = Supervisor(config, [listener], settings.drain_delay_s, starting.close, lambda: started(engine))
         supervisor.run()
     return STARTUP_FAILURE if supervisor.failed else 0
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Raises: ReparamError: if the port cannot be taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ReparamError(f"host, port: expected an address to listen on, found {host}, {port}: {error}") from error
-    return listener

@@ -68,7 +68,9 @@ class Settings(BaseSettings):
         32 * 2**20, description="Largest request body, as it is sent and as it is when expanded."
     )
     max_json_bytes: PositiveInt = Field(
-        8 * 2**20, description="Largest request body that is JSON, which takes a processor ten times as long to read."
+        8 * 2**20,
+        description="Largest request body that is JSON, which takes a processor ten times as long to read; a quarter "
+        "of it is the most values in one.",
     )
     max_images: PositiveInt = Field(10_000, description="Most images in a request.")
     max_pixels: PositiveInt = Field(

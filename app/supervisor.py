@@ -9,7 +9,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -33,12 +34,22 @@ class Worker(Process):
     """A process that serves beside others. It outlives neither its supervisor nor a long silence."""
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], drain_delay_s: float, failures: int = 0
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        drain_delay_s: float,
+        port_is_left: Connection,
+        failures: int = 0,
     ) -> None:
-        """`failures` is how many before it, one after another, failed to start or lived briefly."""
+        """
+        Args:
+            port_is_left: ends when the workers may take the port.
+            failures: how many before it, one after another, failed to start or lived briefly.
+        """
         super().__init__(config, sockets)
         self.failures = failures
-        self.served = False  # as far as the supervisor has heard
+        self.warm = False  # in the supervisor: as far as it has heard
+        self._port_is_left = port_is_left
         self.due = time.monotonic() + (min(2.0 ** (failures - 2), SLOWEST_RESTART_S) if failures > 1 else 0)
         self._drain_delay_s = drain_delay_s
         self._asked = False
@@ -53,10 +64,18 @@ class Worker(Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         self.parent_conn.close()  # the supervisor has the other copy: when it ends, so does the pipe
-        self._server = Server(self.config, self._drain_delay_s)
+        self._server = Server(self.config, self._drain_delay_s, self._take_over)
         signal.signal(signal.SIGHUP, self._server.handle_reload)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         super().target(sockets)
+
+    def _take_over(self) -> None:
+        self.warm = True
+        self._port_is_left.poll(None)
+
+    def pong(self) -> None:
+        self.child_conn.recv()
+        self.child_conn.send(self.warm)
 
     def always_pong(self) -> None:
         """Answer pings until the supervisor ends, and then stop as well."""
@@ -70,7 +89,7 @@ class Worker(Process):
             return False
         with suppress(OSError, EOFError):
             while self.parent_conn.poll():
-                self.served |= self.parent_conn.recv()
+                self.warm |= self.parent_conn.recv()
                 self._heard, self._asked = time.monotonic(), False
             if not self._asked:
                 self.parent_conn.send(b"ping")
@@ -79,23 +98,34 @@ class Worker(Process):
 
     def lived_briefly(self) -> bool:
         """Whether it never served, or not for long."""
-        return not self.served or time.monotonic() - self._began < BRIEF_S
+        return not self.warm or time.monotonic() - self._began < BRIEF_S
 
 
 class Supervisor(Multiprocess):
     """Keeps several workers on one port: replaces those that die, and passes signals on.
 
-    Where no worker has ever served and one cannot start, the whole start has failed. Later on a worker that cannot
+    Where no worker has ever been warm and one cannot start, the whole start has failed. Later on a worker that cannot
     start is tried again, ever more slowly, while the others serve.
     """
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], drain_delay_s: float, started: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        drain_delay_s: float,
+        leave_port: Callable[[], None],
+        started: Callable[[], None],
     ) -> None:
-        """`started` is called once, when every worker serves."""
+        """
+        Args:
+            leave_port: is called when the first worker is warm; when it returns, the port is the workers'.
+            started: is called once, when every worker is warm.
+        """
         super().__init__(config, sockets)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what came since the start is heard now
         self.failed = False
-        self._drain_delay_s, self._announce = drain_delay_s, started
+        self._drain_delay_s, self._leave_port, self._announce = drain_delay_s, leave_port, started
+        self._port_is_left, self._port_is_held = Pipe(duplex=False)  # the second end, until it is closed
         self._workers: list[Worker] = []
         self._stop_s = drain_delay_s + (config.timeout_graceful_shutdown or 0) + STOP_MARGIN_S
         # A signal makes the first of them readable, and so ends the wait below.
@@ -109,10 +139,13 @@ class Supervisor(Multiprocess):
         announced = False
         while not self.should_exit.is_set():
             self.keep_subprocess_alive()
-            if not announced and all(worker.served for worker in self._workers):
+            if not self._port_is_held.closed and any(worker.warm for worker in self._workers):
+                self._leave_port()
+                self._port_is_held.close()
+            if not announced and all(worker.warm for worker in self._workers):
                 announced = True
                 self._announce()
-            wait([self._wake, *(worker.process.sentinel for worker in self._running())], timeout=0.2)
+            wait([self._wake, *(worker.process.sentinel for worker in self._running())], 0.2 if announced else 0.05)
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
             self.handle_signals()
@@ -130,7 +163,7 @@ class Supervisor(Multiprocess):
             worker.kill()
             worker.process.join()
             metrics.forget(worker.pid)
-            if worker.exitcode == STARTUP_FAILURE and not any(each.served for each in self._workers):
+            if worker.exitcode == STARTUP_FAILURE and not any(each.warm for each in self._workers):
                 self.failed = True
                 self.should_exit.set()
                 return
@@ -152,12 +185,13 @@ class Supervisor(Multiprocess):
     handle_ttou = handle_ttin
 
     def _worker(self, failures: int = 0) -> Worker:
-        return Worker(self.config, self.sockets, self._drain_delay_s, failures)
+        return Worker(self.config, self.sockets, self._drain_delay_s, self._port_is_left, failures)
 
     def _running(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.pid is not None]
 
     def _stop(self) -> None:
+        self._port_is_held.close()  # a worker that waits for the port can stop then
         for worker in self._running():
             worker.terminate()
         deadline = time.monotonic() + self._stop_s

@@ -1,7 +1,7 @@
 """How long a person waits for the playground, in a browser on this machine: `python -m benchmarks.playground`.
 
-From first paint to the first digit decoded, on a cold cache; and from a slider's move to the picture that belongs to it,
-in the frame in which it is painted, on mnist-conv.
+From first paint to the first digit decoded, on a cold cache; and from a slider's move to the frame in which the picture
+that belongs to it is painted, on mnist-conv.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""Draw docs/images/playground-*.png: the playground as it is, on a service with the shipped models (`make screenshots`).
+"""Take docs/images/playground-*.png: the playground on a service with the shipped models (`make screenshots`).
 
 Needs Debian's Chromium. The files are small: a palette holds what a page of few colours has.
 """
@@ -29,6 +29,9 @@ class Shot(NamedTuple):
 SHOTS = (
     Shot("draw", "view=draw"),
     Shot("posterior", "view=posterior", height=1010),
+    Shot("between", "view=between", height=900),
+    Shot("map", "view=map&model=mnist-2d&digit=t12", height=960),
+    Shot("noise", "view=noise", height=900),
     Shot("samples", "view=samples&model=mnist-flow&count=64"),
     Shot("dark", "view=posterior&model=mnist-flow&digit=t8", height=1010, scheme="dark"),
     Shot("phone", "view=draw&digit=t4", width=390, height=844),
@@ -58,8 +61,9 @@ def _save(browser: Browser, url: str, shot: Shot) -> None:
     page.screenshot(path=to)
     context.close()
     with Image.open(to) as image:
-        image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(to, optimize=True)
-    print(f"{to.name}: {to.stat().st_size / 1024:.0f} kB")
+        palette = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        palette.save(to, optimize=True)
+    print(f"{to.name}: {to.stat().st_size / 1024:.0f} kB")  # noqa: T201
 
 
 if __name__ == "__main__":

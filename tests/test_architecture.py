@@ -28,7 +28,7 @@ def test_only_the_service_imports_fastapi_and_only_models_and_the_network_import
 
 def test_serving_loads_nothing_that_only_training_or_testing_needs() -> None:
     program = (
-        "import sys, app.main, app.cli; app.main.create_app();"
+        "import sys, app.main, app.cli.commands; app.main.create_app();"
         "print(*sorted({m.split('.')[0] for m in sys.modules} | {m for m in sys.modules if m.startswith('models.')}))"
     )
     loaded = set(
@@ -48,7 +48,7 @@ def test_serving_loads_nothing_that_only_training_or_testing_needs() -> None:
 
 
 def test_the_command_line_answers_without_waiting_for_torch() -> None:
-    program = "import sys, app.cli; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
+    program = "import sys, app.cli.commands; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 

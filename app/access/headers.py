@@ -61,10 +61,11 @@ class SecurityHeaders:
             nonlocal held
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
-                own = any(name == b"content-security-policy" for name, _ in headers)
-                if not own and any(
-                    name == b"content-type" and value.startswith(b"text/html") for name, value in headers
-                ):
+                own = html = False
+                for name, value in headers:
+                    own = own or name == b"content-security-policy"
+                    html = html or (name == b"content-type" and value.startswith(b"text/html"))
+                if html and not own:
                     held = message
                     return
                 # A cache puts the headers of a 304 onto what it has, which may be a page.

@@ -26,9 +26,12 @@ def serve(
 
     settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
+    from app.listeners import listen
+
+    listener = listen(settings.host, settings.port)  # callers wait from now on, rather than be refused
     from app.serving import serve as run
 
-    raise typer.Exit(run(settings))
+    raise typer.Exit(run(settings, listener))
 
 
 def read_settings(**options: Any) -> "Settings":

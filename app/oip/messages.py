@@ -40,21 +40,21 @@ class Request(NamedTuple):
 
 
 def parse(
-    body: bytes | bytearray, header_length: str | None = None, tensors: Sequence[Tensor] = (), max_lists: int = 1
+    body: bytes | bytearray, max_json_bytes: int, header_length: str | None = None, tensors: Sequence[Tensor] = ()
 ) -> Request:
     """An inference request from a body.
 
     Args:
+        max_json_bytes: of the largest body, as `load_object` has it.
         header_length: how many bytes the JSON object takes, the header Inference-Header-Content-Length; None: all. 0:
             there is none, and the body is the one input's bytes.
         tensors: the inputs that the function takes.
-        max_lists: how many lists the object may hold.
     Raises: MalformedError.
     """
     length = _header_length(header_length, len(body))
     if length == 0 and header_length is not None:
         return _raw(body, tensors)
-    document = load_object(body, max_lists, length)
+    document = load_object(body, max_json_bytes, length)
     parameters = _parameters("", document)
     for name, why in UNSUPPORTED.items():
         if parameters.get(name):
@@ -76,11 +76,11 @@ def parse(
     return Request(number, _known(parameters), inputs, outputs or None, binary)
 
 
-def read_ready(body: bytes | bytearray) -> bool:
+def read_ready(body: bytes | bytearray, max_json_bytes: int) -> bool:
     """Whether a request for the repository's index asks for the ready models alone. Raises: MalformedError."""
     if not body:
         return False
-    return _flag("ready", load_object(body).get("ready", False))
+    return _flag("ready", load_object(body, max_json_bytes).get("ready", False))
 
 
 def respond(

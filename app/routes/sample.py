@@ -48,7 +48,8 @@ async def sample(request: Request) -> Response:
     model = find_model(request, query.model)
     form = ImageForm(request, query.columns, query.scale)
     try:
-        wanted = SampleRequest.model_validate(load_object(await read_json(request)))
+        document = load_object(await read_json(request), request.state.settings.max_json_bytes)
+        wanted = SampleRequest.model_validate(document)
     except ValidationError as error:
         raise MalformedError(f"body: {explain(error)}") from error
     return await _sample(request, model, form, wanted)

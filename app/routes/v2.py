@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app import oip
 from app.answers import JSON, json_answer
-from app.documents import most_lists
 from app.engine import NotCapableError
 from app.errors import LimitError
 from app.oip import VERSION, Served, Statistics, Took
@@ -148,9 +147,9 @@ async def infer(
 
 
 @router.post("/v2/repository/index", response_model=list[IndexedModel], operation_id="v2_index")
-async def index(engine: EngineDep, body: BodyDep) -> Response:
+async def index(engine: EngineDep, settings: SettingsDep, body: BodyDep) -> Response:
     """Every function of every model. All are ready: they are loaded before the first request."""
-    oip.read_ready(body)
+    oip.read_ready(body, settings.max_json_bytes)
     models = [{"name": one.name, "version": VERSION, "state": "READY", "reason": ""} for one in oip.served(engine)]
     return Response(orjson.dumps(models), media_type=JSON)
 
@@ -166,7 +165,7 @@ async def load(name: str) -> Response:
 
 
 def _read(request: Request, settings: SettingsDep, served: Served, body: Body) -> tuple[oip.Request, Any]:
-    wanted = oip.parse(body, request.headers.get(HEADER_LENGTH), served.inputs, most_lists(settings, served.model))
+    wanted = oip.parse(body, settings.max_json_bytes, request.headers.get(HEADER_LENGTH), served.inputs)
     return wanted, served.read(settings, wanted)
 
 

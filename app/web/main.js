@@ -21,7 +21,6 @@
 //   go(view, changes)     go to another view, with `changes` of the state
 //   failed(error)         say in place why a call failed; `failed(null)` takes it back. Aborts are ignored.
 //   request               the box below the view: `request.show(call)` with what a call resolved to
-//   loading               ended by the first `request.show`: until then the view is marked as busy
 
 import {Problem, apiOf, models, onKeyNeeded, onTrouble} from "./api.js";
 import {modelChooser} from "./components/models.js";
@@ -40,12 +39,14 @@ import * as samples from "./views/samples.js";
 // In the order of the navigation. All are loaded at once: a view must open while the service cannot be reached.
 const VIEWS = {draw, posterior, samples, between, map, noise};
 const FIRST_DIGIT = "t7"; // a real seven
+const NO_DIGIT = "none";
 
 const main = document.getElementById("main");
 const aside = document.getElementById("digit");
 let cards = [];
 let card, api, chooser, sheet;
 let digit = null;
+let shown = null; // the source that `digit` was made of
 let listeners = new Set();
 let leave = new AbortController();
 
@@ -77,17 +78,17 @@ async function open(defaultModel) {
   api = apiOf(card.name);
   chooser.show(card);
   listeners = new Set();
-  const source = state.get("digit", FIRST_DIGIT);
   showView();
-  if (source !== digit?.source) {
-    try {
-      digit = await sheet.show(source === "none" ? "" : source);
-      for (const listener of listeners) listener(digit);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      main.prepend(h("p", {class: "problem", role: "alert"}, error.message));
-    }
-  }
+  const source = state.get("digit", FIRST_DIGIT);
+  if (source === shown) return;
+  const found = await sheet.show(source === NO_DIGIT ? "" : source).catch((error) => {
+    if (!(error instanceof Problem)) throw error;
+    return null; // the link is of strokes that this service does not take
+  });
+  if (source !== state.get("digit", FIRST_DIGIT)) return; // the user has moved on meanwhile
+  digit = found;
+  shown = source;
+  for (const listener of listeners) listener(digit);
 }
 
 function navigate(changes) {
@@ -116,7 +117,8 @@ function showView() {
   const impossible = height !== 28 || width !== 28
     ? `This page draws digits of 28 × 28 pixels, and ${card.name} takes ${height} × ${width}.`
     : view.impossible(card);
-  main.replaceChildren(heading, h("p", {class: "lead"}, view.lead(card)), why, root, request.element);
+  const lead = impossible ? "" : h("p", {class: "lead"}, view.lead(card));
+  main.replaceChildren(heading, lead, why, root, request.element);
   if (impossible) {
     aside.hidden = true;
     root.append(h("p", {class: "impossible"}, impossible));
@@ -127,7 +129,7 @@ function showView() {
     onDigit(listener) {
       listeners.add(listener);
       signal.addEventListener("abort", () => listeners.delete(listener));
-      if (digit?.source === state.get("digit", FIRST_DIGIT) || state.get("digit") === "none") listener(digit);
+      if (shown === state.get("digit", FIRST_DIGIT)) listener(digit);
     },
     go: (next, changes = {}) => navigate({...changes, view: next}),
     failed(error) {
@@ -142,7 +144,8 @@ function showView() {
 /** `drawn`: the sheet shows it already. A digit that is not the old one has no latents chosen yet. */
 function setDigit(next, drawn = false) {
   digit = next;
-  state.set({digit: next ? next.source : "none", z: null});
+  shown = next ? next.source : NO_DIGIT;
+  state.set({digit: shown, z: null});
   if (!drawn) sheet.show(next?.source ?? "");
   for (const listener of listeners) listener(digit);
 }

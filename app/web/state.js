@@ -19,8 +19,7 @@ export function set(changes, {push = false} = {}) {
     else next.set(name, String(value));
   }
   if (next.toString() === values.toString()) return;
-  values = next;
-  write(push);
+  write(next, push);
 }
 
 /** `listener()` is called when the user goes back or forth, or edits the address; not after `set`. */
@@ -38,22 +37,25 @@ addEventListener("hashchange", () => {
 // Browsers refuse more than some hundred changes of the address in half a minute: a slider that moves makes more.
 let timer = null;
 let written = 0;
-function write(push) {
-  const address = `#${values}`;
-  clearTimeout(timer);
-  timer = null;
+function write(next, push) {
   if (push) {
-    history.pushState(null, "", address);
-    written = Date.now();
+    flush(); // Back leads to where the user was, not to where the address had got to
+    values = next;
+    history.pushState(null, "", `#${values}`);
   } else {
-    timer = setTimeout(() => {
-      timer = null;
-      written = Date.now();
-      history.replaceState(null, "", address);
-    }, Math.max(0, written + 400 - Date.now()));
+    values = next;
+    timer ??= setTimeout(flush, Math.max(0, written + 400 - Date.now()));
   }
 }
-addEventListener("pagehide", () => timer && history.replaceState(null, "", `#${values}`));
+
+function flush() {
+  if (timer === null) return;
+  clearTimeout(timer);
+  timer = null;
+  written = Date.now();
+  history.replaceState(null, "", `#${values}`);
+}
+addEventListener("pagehide", flush);
 
 /** Floats <-> text of the address, exactly. */
 export function packFloats(floats) {

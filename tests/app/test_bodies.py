@@ -286,7 +286,7 @@ def test_any_bytes_are_a_form_or_an_error(data: st.DataObject) -> None:
 @given(st.binary(max_size=200) | st.text('{}[]":,0.1e9\\ux', max_size=100).map(str.encode))
 def test_any_bytes_are_an_object_or_an_error(body: bytes) -> None:
     try:
-        assert isinstance(load_object(body), dict)
+        assert isinstance(load_object(body, 2**23), dict)
     except MalformedError as error:
         assert "\n" not in str(error)
 
@@ -299,6 +299,8 @@ def test_any_bytes_are_an_object_or_an_error(body: bytes) -> None:
         b"[" * 10**6 + b"]" * 10**6,
         b'{"a":' * 10**6,
         b'{"latents":[' + b"[]," * 400_000 + b"[]]}",
+        b'{"latents":[' + b"0," * 2**21 + b"0]}",
+        b'{"latents":[' + (b"[" + b"0," * 9 + b"0],") * 150_000 + b"[]]}",
         b'{"latents":[' + b"{}," * 60_000 + b"{}]}",
         b"{" + b",".join(b'"%d":0' % i for i in range(15_000)) + b"}",
         b'{"latents": "\xff"}',

@@ -14,6 +14,7 @@ def test_a_request_whose_body_nobody_reads_leaves_no_timer_behind() -> None:
     lives: list[weakref.ref[object]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http" and send
         lives.append(weakref.ref(receive.__self__))
         await asyncio.sleep(3 * WATCH_AFTER_S)
 
@@ -21,7 +22,7 @@ def test_a_request_whose_body_nobody_reads_leaves_no_timer_behind() -> None:
         raise AssertionError("expected nobody to ask")
 
     async def send(message: Message) -> None:
-        raise AssertionError("expected no answer")
+        raise AssertionError(f"expected no answer, found {message}")
 
     async def main() -> None:
         lifetime = Lifetime(app, Settings(models="mnist-mlp"))

@@ -371,7 +371,7 @@ def test_whatever_comes_the_answer_is_a_result_or_an_error(client: TestClient, b
 def test_a_message_is_read_or_malformed(body: bytes, at_json: bool, length: str | None) -> None:
     length = str(body.rfind(b"}") + 1) if at_json else length
     try:
-        request = parse(body, length, [Tensor("images", "FP32", (-1, 28, 28))])
+        request = parse(body, 2**23, length, [Tensor("images", "FP32", (-1, 28, 28))])
     except MalformedError as error:
         assert str(error)
     else:
@@ -379,7 +379,8 @@ def test_a_message_is_read_or_malformed(body: bytes, at_json: bool, length: str 
 
 
 @pytest.mark.parametrize(
-    ("piece", "words"), [(b"[],", "lists"), (b"{},", "members"), (b"[", "lists"), (b'{"a":', "members")]
+    ("piece", "words"),
+    [(b"[],", "a list counted as"), (b"{},", "members"), (b"[", "a list counted as"), (b'{"a":', "members")],
 )
 def test_json_that_is_millions_of_nothing_is_refused_before_it_is_read(piece: bytes, words: str) -> None:
     body = b'{"inputs":[' + piece * 1_000_000  # to read lists or objects of this size takes seconds

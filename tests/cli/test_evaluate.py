@@ -8,7 +8,7 @@ import torch
 from rich.text import Text
 from typer.testing import CliRunner
 
-from app.cli import cli
+from app.cli.commands import cli
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import ModelConfig
 from models.data import load_mnist

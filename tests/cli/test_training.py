@@ -8,7 +8,7 @@ import pytest
 from rich.text import Text
 from typer.testing import CliRunner
 
-from app.cli import cli
+from app.cli.commands import cli
 from models.checkpoint import load_checkpoint
 from models.data import load_mnist, write_idx
 from tests.models.training.recipes import write_recipe

@@ -182,6 +182,19 @@ def test_two_minds_about_the_length_of_a_body_are_refused(server: str, lines: by
     assert status == 400 and problem["type"] == "urn:reparam:problem:malformed-request"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [b"gzip", b"gzip, chunked", b"identity, chunked", b"gzip\r\ntransfer-encoding: chunked"],
+)
+def test_a_transfer_coding_that_is_not_undone_is_refused(server: str, lines: bytes) -> None:
+    with connection(server) as link:
+        coded = b"content-type: application/json\r\ntransfer-encoding: " + lines + b"\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        link.sendall(b"POST /v1/decode HTTP/1.1\r\nhost: x\r\n" + coded + ALIVE)
+        answer = _whole(link)
+    assert answer.count(b"HTTP/1.1 ") == 1 and answer.startswith(b"HTTP/1.1 501 Not Implemented\r\n")
+    assert b"urn:reparam:problem:not-implemented" in answer and b"expected no Transfer-Encoding but chunked" in answer
+
+
 def test_a_body_is_asked_for_if_it_will_be_read(server: str) -> None:
     head = b"host: x\r\nexpect: 100-continue\r\ncontent-type: %b\r\ncontent-length: 2\r\n\r\n"
     with connection(server) as link:

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.server import REPARAM, free_port, running
+from tests.app.problems import assert_problem
+from tests.e2e.server import REPARAM, free_port, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -26,6 +29,51 @@ def test_two_servers_draw_the_same_digits_and_stop_cleanly() -> None:
         with running("--workers", workers) as (url, _):
             pictures += [httpx.get(f"{url}/v1/sample?count=16&seed=7").content for _ in range(2)]
     assert pictures[0].startswith(b"\x89PNG") and len(set(pictures)) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_comes_before_the_models_are_warm_is_told_so_and_nobody_is_after(workers: str) -> None:
+    """SIGHUP comes too, as early as the process can hear it, and ends nothing."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [REPARAM, "serve", "--port", str(port), "--workers", workers, "--model", "mnist-mlp", "--model", "mnist-conv"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: _blocks(process.pid, signal.SIGHUP))
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: _connects(port))
+        before = 0
+        while (answer := httpx.get(f"{url}/readyz", timeout=60)).status_code != 200:
+            assert_problem(answer, 503, "starting")
+            assert answer.headers["retry-after"] == "1"
+            assert httpx.get(f"{url}/healthz", timeout=60).json() == {"status": "alive"}
+            before += 1
+        assert before
+        for _ in range(50):
+            assert httpx.get(f"{url}/v1/sample?model=mnist-mlp", timeout=60).status_code == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "SIGHUP: reading the models anew" in log
+
+
+def _blocks(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal waits, rather than end the process."""
+    (mask,) = re.findall(r"^SigBlk:\t([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def _connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_settings_come_from_the_environment(zoo: Path, tmp_path: Path) -> None:

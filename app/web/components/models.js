@@ -44,7 +44,7 @@ function figures({metrics, likelihood}) {
 function rows(card) {
   const {metrics, training, input_shape: [, height, width]} = card;
   const dense = card.likelihood.kind !== "bernoulli";
-  const of = (value, text) => (value === undefined || value === null ? "–" : text(value));
+  const of = (value, text) => (value === undefined || value === null ? null : text(value));
   return [
     ["Kind", kindOf(card)],
     ["Sizes", `${height} × ${width} pixels, ${card.latents} latents, ${card.parameters.toLocaleString("en")} parameters`],
@@ -55,5 +55,5 @@ function rows(card) {
     ["Trained on", of(training.data, (data) => `${data}${training.images ? `: ${training.images.toLocaleString("en")} images` : ""}`)],
     ["Can", card.capabilities.join(", ")],
     ["sha256", h("code", {}, card.sha256)],
-  ];
+  ].filter(([, value]) => value !== null);
 }

@@ -8,7 +8,8 @@ import {pad, strokesFile} from "./pad.js";
 import {tile} from "./tile.js";
 
 const AT_ONCE = 10; // test digits, one of each class
-let lastUsed = null; // of the pickers on the page: a pasted picture is its
+const takers = new WeakMap(); // of an element of a picker: what takes a picture file
+let lastUsed = null; // of these elements
 
 /**
  * `onDigit(digit)` is called with every digit that the user chooses, and while one is drawn; with null when the sheet is
@@ -42,7 +43,6 @@ export function picker({api, label, onDigit}) {
   }, failed);
 
   async function take(given) {
-    lastUsed = take;
     say("");
     try {
       const {pixels} = await api.fit(given);
@@ -62,7 +62,6 @@ export function picker({api, label, onDigit}) {
     first = (first + by) % digits.length;
     row.replaceChildren(...digits.slice(first, first + AT_ONCE).map((digit) =>
       h("button", {type: "button", class: "digit", title: digit.label, "aria-label": digit.label, onclick: () => {
-        lastUsed = take;
         say("");
         sheet.show({pixels: digit.pixels});
         element.classList.remove("empty");
@@ -80,21 +79,14 @@ export function picker({api, label, onDigit}) {
     said.textContent = text;
   }
 
-  element.addEventListener("pointerdown", () => (lastUsed = take));
-  element.addEventListener("focusin", () => (lastUsed = take));
-  element.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    element.classList.add("dropping");
-  });
+  takers.set(element, take);
+  for (const use of ["pointerdown", "focusin"]) element.addEventListener(use, () => (lastUsed = element));
+  element.addEventListener("dragover", () => element.classList.add("dropping"));
   element.addEventListener("dragleave", () => element.classList.remove("dropping"));
-  element.addEventListener("drop", (event) => {
-    event.preventDefault();
+  element.addEventListener("drop", () => {
     element.classList.remove("dropping");
-    const [given] = event.dataTransfer.files;
-    if (given) take(given);
+    lastUsed = element; // the drop goes on to the page, below
   });
-  lastUsed ??= take;
-
   return {
     element,
     async show(source) {
@@ -113,10 +105,23 @@ export function picker({api, label, onDigit}) {
   };
 }
 
+/** Give a picture to the picker that was used last, or to the first that is there. */
+function give(picture) {
+  const there = [...document.querySelectorAll(".picker")].filter((element) => element.checkVisibility());
+  takers.get(there.includes(lastUsed) ? lastUsed : there[0])?.(picture);
+}
+
+// A picture that is dropped beside a picker is meant for one too; left alone, the browser would open it instead.
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  const [given] = event.dataTransfer.files;
+  if (given) give(given);
+});
 addEventListener("paste", (event) => {
   const [given] = [...(event.clipboardData?.files ?? [])].filter(({type}) => type.startsWith("image/"));
-  if (given && lastUsed) {
+  if (given) {
     event.preventDefault();
-    lastUsed(given);
+    give(given);
   }
 });

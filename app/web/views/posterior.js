@@ -28,7 +28,8 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   const caption = h("figcaption");
   const draws = h("div", {class: "tiles", role: "group", "aria-label": "Draws from the posterior"});
   const drawsNote = h("p", {class: "caption", role: "status"});
-  const toMean = button("Back to the mean", () => moveTo(posterior.mean));
+  const mean = card.generative ? "the mean" : "its code"; // a deterministic model's code is no mean of anything
+  const toMean = button(`Back to ${mean}`, () => moveTo(posterior.mean));
   const fromPosterior = button("Draw from the posterior", () => {
     state.set({draws: randomSeed()});
     drawPosterior();
@@ -55,7 +56,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     draw(now, call.pixels);
     request.show(call);
     const moved = here.some((value, k) => value !== posterior.mean[k]);
-    caption.textContent = moved ? "decoded from the sliders" : "decoded from the mean";
+    caption.textContent = moved ? "decoded from the sliders" : `decoded from ${mean}`;
     toMean.disabled = !moved;
     state.set({z: moved ? packFloats(here) : null});
     if (settled) await redrawStrips(here);

@@ -1,0 +1,92 @@
+"""What is answered until the models are warm: the process is alive, not ready, and calls may come again."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from threading import Event, Thread
+
+import uvicorn
+from fastapi import Request
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from app.access.headers import SecurityHeaders
+from app.answers import json_answer
+from app.errors import StartingError, answer_error
+from app.observation import Observation
+from app.protocol import BoundedProtocol
+from app.settings import Settings
+from models.files import checkpoint_folder
+
+LIVE: dict[str, dict[str, object]] = {"/healthz": {"status": "alive"}, "/v2/health/live": {"live": True}}
+
+
+class Starting:
+    """Answers in a thread until the service itself does: probes for life with 200, everything else with 503.
+
+    Args:
+        listeners: sockets that listen; they stay open.
+    """
+
+    def __init__(self, listeners: Sequence[socket.socket], settings: Settings) -> None:
+        self._settings = settings
+        models = settings.models if not settings.lazy_models else (settings.default_model or settings.models[0],)
+        names = ", ".join(checkpoint_folder(model).name for model in models)
+        self._told = f"expected a service whose models are warm, found it loading them: {names}; try again later"
+        self._listeners = [listener.dup() for listener in listeners]
+        self._loop = asyncio.new_event_loop()
+        self._closing, self._closed = asyncio.Event(), Event()
+        Thread(target=self._run, name="starting", daemon=True).start()
+
+    def close(self) -> None:
+        """Accept no connection any more; those that were accepted are still answered. Another call does nothing."""
+        if not self._closed.is_set():
+            self._loop.call_soon_threadsafe(self._closing.set)
+            self._closed.wait()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        finally:
+            self._closed.set()
+
+    async def _serve(self) -> None:
+        app = Observation(SecurityHeaders(self._answer), self._settings.access_log)
+        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
+        config.load()
+        state = ServerState()
+
+        def connection() -> BoundedProtocol:
+            return BoundedProtocol(config=config, server_state=state, app_state={"settings": self._settings})
+
+        accepted: set[asyncio.Task[object]] = set()  # that have no protocol yet
+
+        def accept(listener: socket.socket) -> None:
+            with suppress(OSError):  # a worker has taken it, or its caller has gone
+                taken, _ = listener.accept()
+                taken.setblocking(False)
+                task = self._loop.create_task(self._loop.connect_accepted_socket(connection, taken))
+                accepted.add(task)
+                task.add_done_callback(accepted.discard)
+
+        # Not a server of asyncio's, which resets what it has accepted last when it is closed.
+        for listener in self._listeners:
+            listener.setblocking(False)
+            self._loop.add_reader(listener, accept, listener)
+        await self._closing.wait()
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
+        self._closed.set()
+        while accepted or state.connections:  # each ends with its answer, or when it has sent nothing for too long
+            await asyncio.sleep(0.1)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in LIVE and scope["method"] in ("GET", "HEAD"):
+            answer = json_answer(LIVE[scope["path"]])
+        else:
+            answer = await answer_error(Request(scope), StartingError(self._told))
+        answer.headers["Connection"] = "close"  # the next one is the service's own
+        await answer(scope, receive, send)

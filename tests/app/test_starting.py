@@ -1,0 +1,67 @@
+"""What is answered on a port whose service loads its models yet."""
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.listeners import listen
+from app.settings import Settings
+from app.starting import Starting
+from tests.app.problems import assert_problem
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with listen("127.0.0.1", 0) as listener:
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _starting(listener: socket.socket, **settings: object) -> Starting:
+    return Starting([listener], Settings(models="mnist-mlp,/models/mine", **settings))
+
+
+def test_it_is_alive_and_not_ready(listener: socket.socket) -> None:
+    starting = _starting(listener)
+    with httpx.Client(base_url=_url(listener), timeout=60) as client:
+        assert client.get("/healthz").json() == {"status": "alive"}
+        assert client.get("/v2/health/live").json() == {"live": True}
+        assert client.head("/healthz").status_code == 200
+        for method, path in (("GET", "/readyz"), ("POST", "/v1/encode"), ("GET", "/nowhere"), ("POST", "/healthz")):
+            answer = client.request(method, path, headers={"x-request-id": "mine"})
+            document = assert_problem(answer, 503, "starting")
+            assert document["request_id"] == "mine" and document["detail"].count("mnist-mlp, mine") == 1
+            assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        ready = client.get("/v2/health/ready")
+        assert ready.status_code == 503 and "mnist-mlp" in ready.json()["error"]
+    starting.close()
+
+
+def test_it_names_the_models_that_are_waited_for(listener: socket.socket) -> None:
+    starting = _starting(listener, lazy_models=True)
+    assert "loading them: mnist-mlp;" in httpx.get(f"{_url(listener)}/readyz", timeout=60).json()["detail"]
+    starting.close()
+
+
+def test_afterwards_the_port_is_another_ones_and_who_was_accepted_is_still_answered(listener: socket.socket) -> None:
+    starting = _starting(listener)
+    address = listener.getsockname()
+    with socket.create_connection(address, timeout=60) as early:
+        early.sendall(b"GET /readyz HTTP/1.1\r\n")
+        httpx.get(f"{_url(listener)}/healthz", timeout=60)  # by then the other one is accepted, too
+        starting.close()
+        starting.close()
+        with socket.create_connection(address, timeout=60) as late:
+            late.sendall(b"GET /readyz HTTP/1.1\r\nhost: me\r\n\r\n")
+            listener.settimeout(60)
+            taken, _ = listener.accept()
+            with taken:
+                assert taken.getpeername() == late.getsockname()
+        early.sendall(b"host: me\r\n\r\n")
+        assert early.recv(65536).startswith(b"HTTP/1.1 503 ")
