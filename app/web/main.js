@@ -132,7 +132,10 @@ function showView() {
       signal.addEventListener("abort", () => listeners.delete(listener));
       if (shown === state.get("digit", FIRST_DIGIT)) listener(digit);
     },
-    go: (next, changes = {}) => navigate({...changes, view: next}),
+    go(next, changes = {}) {
+      navigate({...changes, view: next});
+      main.focus(); // what was clicked is gone
+    },
     failed(error) {
       if (error && (signal.aborted || error.name === "AbortError")) return;
       if (error && !(error instanceof Problem)) console.error(error);
