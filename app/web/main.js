@@ -63,7 +63,8 @@ async function start() {
   testDigits(); // which the first view needs as soon as it has a model
   const listed = await models();
   cards = listed.models;
-  chooser = modelChooser(cards, (name) => navigate({model: name, z: null}));
+  // Latents and places among them are one model's own.
+  chooser = modelChooser(cards, (name) => navigate({model: name, z: null, "map.at": null, "map.zoom": null}));
   document.getElementById("chooser").replaceChildren(chooser.element);
   sheet = picker({api: {fit: (...given) => api.fit(...given)}, label: "Your digit", onDigit: (next) => setDigit(next, true)});
   aside.append(h("h2", {}, "Your digit"), sheet.element);

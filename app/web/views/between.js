@@ -4,7 +4,7 @@ import {coalesce} from "../coalesce.js";
 import {chart} from "../components/chart.js";
 import {picker} from "../components/picker.js";
 import {player} from "../components/player.js";
-import {nth, tile} from "../components/tile.js";
+import {draw, nth, tile} from "../components/tile.js";
 import {digitOfPixels} from "../digit.js";
 import {h, number} from "../dom.js";
 
@@ -59,8 +59,12 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     const count = call.pixels.length / 784;
     strip.setAttribute("aria-label", `From ${ends.a.label} to ${ends.b.label} in ${count} pictures`);
     strip.style.setProperty("--count", Math.min(count, 32));
-    strip.replaceChildren(...Array.from({length: count}, (_, i) => tile(`${i + 1} of ${count}`, nth(call.pixels, i))));
-    for (const canvas of strip.children) canvas.setAttribute("aria-hidden", "true"); // the strip has a name for all
+    while (strip.children.length > count) strip.lastChild.remove();
+    while (strip.children.length < count) {
+      strip.append(tile("One of the pictures"));
+      strip.lastChild.setAttribute("aria-hidden", "true"); // the strip has a name for all
+    }
+    [...strip.children].forEach((canvas, i) => draw(canvas, nth(call.pixels, i)));
     film.show(call.pixels, count);
     showNorms(call.latents, count);
   }, failed);

@@ -24,13 +24,13 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   let at = readPlace(state.get("map.at")); // null follows the user's digit
   const map = scatter({label: `Map of ${card.name}. The arrow keys move, with Shift faster.`, onMove: moveTo, signal});
   const behind = h("input", {type: "checkbox", checked: state.get("map.behind") !== "0", onchange: layers});
-  const behindLabel = h("label", {class: "check", hidden: true}, behind, "decoded, behind");
+  const behindLabel = h("label", {class: "check", hidden: true}, behind, "decoded digits behind");
   const zoomer = zoomButtons((zoom) => {
     if (scene) frame(zoom, at ?? (yours ? scene.toPlace(yours.mean) : [0.5, 0.5]));
   });
-  const note = h("p", {class: "note"});
+  const note = h("p", {class: "note", role: "status"}, isItself(card) ? "The map is on its way …" : "500 test digits are being encoded …");
   const panel = sidePanel({
-    itself: isItself(card), toDigit: () => follow(true), open: () => go("posterior", {z: packFloats(here())}),
+    itself: isItself(card), toDigit: () => follow(true), open: () => scene && here() && go("posterior", {z: packFloats(here())}),
   });
   root.append(
     h("div", {class: "key"}, legend(), behindLabel, zoomer.element),
@@ -89,7 +89,7 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   function follow(byKey = false) {
     at = null;
     state.set({"map.at": null});
-    if (zoomer.zoom() > 1 && yours) frame(zoomer.zoom(), scene.toPlace(yours.mean));
+    if (scene && zoomer.zoom() > 1 && yours) frame(zoomer.zoom(), scene.toPlace(yours.mean));
     look(byKey);
   }
 

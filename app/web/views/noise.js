@@ -18,8 +18,9 @@ const CURVE = 20; // amounts of the chart besides 0
 
 export const title = "Noise";
 export const aboutDigit = true;
-export const lead = () =>
-  "A denoising autoencoder sees digits under noise and learns to give back the clean ones. Add some, and compare it with a model that never saw any.";
+export const lead = ({kind}) =>
+  `A denoising autoencoder sees digits under noise and learns to give back the clean ones. Add some, and ${kind === "dae"
+    ? "watch it go; to compare, choose a model above that never saw any." : "compare it with a model that never saw any."}`;
 export const impossible = () => "";
 
 export function show(root, {card, cards, api, state, signal, onDigit, failed, request}) {
