@@ -39,7 +39,7 @@ SHOTS = (
 
 
 def main() -> None:
-    with running() as (url, _), chromium() as browser:
+    with running(REPARAM_ACCESS_LOG="false") as (url, _), chromium() as browser:
         for shot in SHOTS:
             _save(browser, url, shot)
 
