@@ -464,7 +464,9 @@ def test_a_key_is_asked_for_once_and_kept_in_the_tab(new_page: NewPage, faults: 
 
 
 def test_it_recovers_from_a_service_that_stops_and_comes_back(new_page: NewPage, faults: Faults) -> None:
-    faults.expect("ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|ERR_SOCKET_NOT_CONNECTED|status of 503")
+    faults.expect(
+        "ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|ERR_SOCKET_NOT_CONNECTED|status of 503"
+    )
     port = free_port()
     with running(port=port, **SMALL) as (url, _):
         page = new_page(base_url=url)
