@@ -199,7 +199,7 @@ def hover(page: Page, x: float, y: float, steps: int = 1) -> None:
 
 def place_in_address(page: Page) -> tuple[float, float]:
     text = page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('map.at') ?? ''")
-    x, y = map(float, text.split("~"))
+    x, y = map(float, (text or "-1~-1").split("~"))
     return x, y
 
 
@@ -257,7 +257,7 @@ def test_never_more_than_one_decode_is_in_flight_and_the_last_place_is_drawn(pag
     hover(page, 0.1, 0.1)
     hover(page, 0.9, 0.2, steps=40)
     hover(page, 0.45, 0.75, steps=40)
-    page.wait_for_function("() => location.hash.includes('map.at=0.4')")
+    wait_for(lambda: np.abs(np.subtract(place_in_address(page), (0.45, 0.75))).max() < 0.005)
     x, y = place_in_address(page)
     last = decoded(service, "mnist-2d", [[NORMAL.inv_cdf(x), NORMAL.inv_cdf(y)]])[0]
     wait_until(page.locator(".panel canvas.large"), last)

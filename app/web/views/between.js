@@ -36,10 +36,13 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     if (index >= 0) film.stand(index);
   });
   const norms = chart({label: "How far the code is from the origin", decimals: 1, signal});
+  const why = h("p", {class: "note"}, card.generative
+    ? "Linear is straight in the latents; spherical is a great circle in the prior's noise."
+    : `Spherical is for models with a prior: the codes of ${card.name} come from no noise in which a great circle could lie.`);
   const [first, second] = ["a", "b"].map(end);
   root.append(
     h("div", {class: "ends"},
-      first.element, h("div", {class: "way"}, film.element, h("div", {class: "choices"}, paths(), steps())), second.element),
+      first.element, h("div", {class: "way"}, film.element, h("div", {class: "choices"}, paths(), steps(), why)), second.element),
     strip,
     h("figure", {class: "norms", hidden: card.prior?.kind !== "standard-normal"}, norms.element,
       h("figcaption", {class: "note"}, "How far the code is from the origin on the way. The draws of a standard normal prior " +
@@ -130,10 +133,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
         work();
       }}), text);
     return h("fieldset", {class: "choice"}, h("legend", {}, "Path"),
-      way("linear", "Linear"), way("spherical", "Spherical", !card.generative),
-      h("p", {class: "note"}, card.generative
-        ? "Linear is straight in the latents; spherical is a great circle in the prior's noise."
-        : `Spherical is for models with a prior: the codes of ${card.name} come from no noise in which a great circle could lie.`));
+      way("linear", "Linear"), way("spherical", "Spherical", !card.generative));
   }
 
   function steps() {
@@ -155,6 +155,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     const around = x.map((t) => (1 - t) * Math.hypot(...a) + t * Math.hypot(...b));
     const line = (name, values) => ({name, values, role: name === pathOf() ? "main" : "other"});
     norms.show({x, across: "share of the way from A to B", lines: [line("linear", straight), line("spherical", around)],
-      describe: `From ${number(straight[0], 1)} to ${number(straight.at(-1), 1)}; the linear path comes as near as ${number(Math.min(...straight), 1)}`});
+      describe: `From ${number(straight[0], 1)} to ${number(straight.at(-1), 1)}; ` +
+        `the linear path comes as near as ${number(Math.min(...straight), 1)}`});
   }
 }

@@ -87,8 +87,8 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
       lines.x = amounts;
       drawn = key;
     }
-    curve.show({x: lines.x, lines, at: amountOf(), across: kind.across,
-      describe: lines.map(({name, values}) => `${name}: ${number(values[CURVE / 2], 3)} half way, ${number(values.at(-1), 3)} at the end`).join("; ")});
+    const told = ({name, values}) => `${name}: ${number(values[CURVE / 2], 3)} half way, ${number(values.at(-1), 3)} at the end`;
+    curve.show({x: lines.x, lines, at: amountOf(), across: kind.across, describe: lines.map(told).join("; ")});
   }
 
   onDigit((next) => {
@@ -104,7 +104,8 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
     const seed = h("input", {id: "noise-seed", type: "number", min: 0, max: 2 ** 32 - 1, step: 1, value: seedOf(),
       oninput: () => seed.validity.valid && set({"noise.seed": seed.value})});
     const kinds = Object.entries(KINDS).map(([value, {name}]) => h("label", {},
-      h("input", {type: "radio", name: "noise-kind", value, checked: KINDS[value] === kindOf(), onchange: () => set({"noise.kind": value})}), name));
+      h("input", {type: "radio", name: "noise-kind", value, checked: KINDS[value] === kindOf(),
+        onchange: () => set({"noise.kind": value})}), name));
 
     function set(changes) {
       state.set(changes);
