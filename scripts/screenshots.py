@@ -13,7 +13,7 @@ from tests.e2e.browser import chromium
 from tests.e2e.server import running
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-COLOURS = 96
+COLOURS = 256
 
 
 class Shot(NamedTuple):
@@ -61,7 +61,7 @@ def _save(browser: Browser, url: str, shot: Shot) -> None:
     page.screenshot(path=to)
     context.close()
     with Image.open(to) as image:
-        palette = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        palette = image.convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         palette.save(to, optimize=True)
     print(f"{to.name}: {to.stat().st_size / 1024:.0f} kB")  # noqa: T201
 

@@ -18,7 +18,7 @@ export function latentRow({k, prior, posterior, weight, onMove}) {
   const about = posterior.sigma === null
     ? `${number(posterior.mean)}`
     : `${number(posterior.mean)} ± ${number(posterior.sigma)}`;
-  const strip = h("canvas", {class: "strip", width: STOPS * 28, height: 28, "aria-hidden": "true"});
+  const strip = h("canvas", {class: "traversal", width: STOPS * 28, height: 28, "aria-hidden": "true"});
   const slider = h("input", {
     type: "range", class: "place", min: lowest, max: lowest + length, step: length / 400, "aria-label": `Latent ${k}, its mean ${about}`,
     oninput: () => moved(false), onchange: () => moved(true),
