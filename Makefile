@@ -9,7 +9,7 @@ PORT ?= 8000
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 2 -c constraints.txt
 
-.PHONY: serve test axe docs check format bench bench-serving lock clean
+.PHONY: serve test axe docs check format bench bench-serving screenshots lock clean
 
 serve: $(VENV)/.serve
 	exec $(BIN)/reparam serve --host $(HOST) --port $(PORT)
@@ -43,6 +43,10 @@ bench: $(VENV)/.dev
 # Takes three quarters of an hour, most of it the soak; ARGS='--soak-minutes 2' takes less.
 bench-serving: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+# The playground as it is, for the README; needs Debian's chromium.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m scripts.screenshots
 
 # Pins every package, the transitive ones too, at what a fresh environment resolves to today.
 lock:

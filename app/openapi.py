@@ -33,6 +33,7 @@ ANSWERS = {
     "score": NumberForm.offered,
     "decode": ImageForm.offered,
     "reconstruct": ImageForm.offered,
+    "fit": ImageForm.offered,
     "interpolate": ImageForm.offered,
     "sample": ImageForm.offered,
     "sample_with_body": ImageForm.offered,
@@ -117,6 +118,7 @@ async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
     return {
         "encode": _forms(images, IMAGES_IN),
         "reconstruct": _forms(images, IMAGES_IN),
+        "fit": _forms(images, IMAGES_IN),
         "interpolate": _forms(two, ENDS_IN),
         "score": _forms(images, IMAGES_IN),
         "decode": _forms({JSON: {"schema": _ref("Latents"), "example": {"latents": codes[:1]}}}, LATENTS_IN),

@@ -123,8 +123,9 @@ def as_latents(values: Values, width: int) -> Array:
 def write_npy(array: Array) -> bytes:
     """A .npy file."""
     head = BytesIO()
+    array = np.ascontiguousarray(array)  # before its header is made, which tells the order
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
-    return b"".join((head.getvalue(), np.ascontiguousarray(array).data.cast("B")))
+    return b"".join((head.getvalue(), array.data.cast("B")))
 
 
 def write_safetensors(tensors: dict[str, Values], metadata: dict[str, str]) -> bytes:

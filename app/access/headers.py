@@ -38,7 +38,10 @@ def always(cross_origin: bool = False) -> list[tuple[bytes, bytes]]:
 
 
 class SecurityHeaders:
-    """Adds the security headers to every answer. A page is held until it is whole, for the hashes of its scripts."""
+    """Adds the security headers to every answer.
+
+    A page is held until it is whole, for the hashes of its scripts, unless it brings a policy of its own.
+    """
 
     def __init__(self, app: ASGIApp, cross_origin: bool = False) -> None:
         self.app = app
@@ -56,12 +59,15 @@ class SecurityHeaders:
             nonlocal held
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
+                own = html = False
                 for name, value in headers:
-                    if name == b"content-type" and value.startswith(b"text/html"):
-                        held = message
-                        return
+                    own = own or name == b"content-security-policy"
+                    html = html or (name == b"content-type" and value.startswith(b"text/html"))
+                if html and not own:
+                    held = message
+                    return
                 # A cache puts the headers of a 304 onto what it has, which may be a page.
-                added = self.always if message["status"] == 304 else self.answer
+                added = self.always if own or message["status"] == 304 else self.answer
                 message["headers"] = [*headers, *added]
             elif held is not None:
                 page.extend(message.get("body", b""))

@@ -42,7 +42,6 @@ def _broken() -> None:
         ("GET", "/healthz", 200),
         ("GET", "/v1/sample", 200),
         ("HEAD", "/v1/models", 200),
-        ("GET", "/", 307),
         ("GET", "/nothing", 404),
         ("DELETE", "/v1/models", 405),
         ("POST", "/v1/encode", 415),

@@ -128,7 +128,7 @@ def test_docs_can_be_closed_and_metrics_opened() -> None:
     app = create_app(settings)
     app.add_api_route("/metrics", _fine)
     with TestClient(app) as client:
-        for path in ("/", "/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"):
+        for path in ("/", "/web/main.js", "/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"):
             assert client.get(path).status_code == 401
         assert client.get("/metrics").status_code == 200
 
