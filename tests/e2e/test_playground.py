@@ -276,7 +276,7 @@ def test_never_more_than_one_decode_is_in_flight_and_the_last_is_drawn(page: Pag
              slider.dispatchEvent(new Event("change", {bubbles: true}));
            }"""
     )
-    expect(page.locator(".latent output").first).to_have_text("4.00")
+    expect(page.locator(".latent .value").first).to_have_text("4.00")
     strip = page.locator(".latent canvas").first
     page.wait_for_function(  # the strip's last digit is where the slider rests
         f"""([canvas, strip]) => {{
