@@ -14,6 +14,7 @@ const NPY = "application/x-npy";
 const SAFETENSORS = "application/vnd.safetensors";
 const PASSING = new Set([408, 429, 502, 503, 504]);
 const LONGEST_WAIT_S = 5;
+const GONE_S = 40; // longer than the service takes for anything: a connection that is dead without saying so
 
 /** Why a call cannot be answered: `message` says it, `status` and `type` are the service's. */
 export class Problem extends Error {
@@ -155,7 +156,7 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
     const began = performance.now();
     let answer, data;
     try {
-      answer = await fetch(address, {method, headers, body, signal});
+      answer = await fetch(address, {method, headers, body, signal: orTooLong(signal)});
       data = await answer.arrayBuffer();
     } catch (error) {
       if (signal?.aborted) throw error;
@@ -176,6 +177,11 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
     if (!answer.ok) throw new Problem(problemOf(data, answer.status));
     return {data, ms: performance.now() - began, request: {method, address, accept, json, keyed: Boolean(key)}};
   }
+}
+
+function orTooLong(signal) {
+  const tooLong = AbortSignal.timeout(GONE_S * 1000);
+  return signal ? AbortSignal.any([signal, tooLong]) : tooLong;
 }
 
 async function newKey(wrong) {

@@ -17,13 +17,16 @@ let loading = null;
 
 /** The real digits of MNIST's test set that come with the page -> [digit, …]: 0 to 9, then 0 to 9 again, and so on. */
 export function testDigits() {
-  loading ??= webArray("digits.npy.gz").then(({shape: [count], values}) =>
-    Array.from({length: count}, (_, i) => ({
+  loading ??= webArray("digits.npy.gz").then(({shape: [count], values}) => {
+    const pixels = new Float32Array(values.length);
+    for (let i = 0; i < values.length; i++) pixels[i] = values[i] / 255;
+    return Array.from({length: count}, (_, i) => ({
       source: `t${i}`,
-      pixels: Float32Array.from(values.subarray(i * PIXELS, (i + 1) * PIXELS), (level) => level / 255),
+      pixels: pixels.subarray(i * PIXELS, (i + 1) * PIXELS),
       label: `a real ${NAMES[i % 10]}`,
       class: i % 10,
-    })));
+    }));
+  });
   return loading;
 }
 

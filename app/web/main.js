@@ -4,8 +4,8 @@
 //   title                 its name in the navigation
 //   lead(card)            a sentence or two, under the title: what is seen here
 //   aboutDigit            whether it is about the user's digit: if so, the sheet to draw it on is beside it
-//   impossible(card)      why it cannot be shown of a model, in words; "" if it can (a card is an element of
-//                         `GET /v1/models`: its `capabilities` tell)
+//   impossible(card, cards)  why it cannot be shown of a model, in words; "" if it can (a card is an element of
+//                         `GET /v1/models`: its `capabilities` tell), of which `cards` are all
 //   show(root, context)   fills the empty element `root`; called anew when the view or the model changes, or the user
 //                         goes back in history. What it adds outside of `root` it removes when `context.signal` aborts.
 //
@@ -117,7 +117,7 @@ function showView() {
   const [, height, width] = card.input_shape;
   const impossible = height !== 28 || width !== 28
     ? `This page draws digits of 28 × 28 pixels, and ${card.name} takes ${height} × ${width}.`
-    : view.impossible(card);
+    : view.impossible(card, cards);
   const lead = impossible ? "" : h("p", {class: "lead"}, view.lead(card));
   main.replaceChildren(heading, lead, why, root, request.element);
   if (impossible) {

@@ -23,7 +23,7 @@ export function latentRow({k, prior, posterior, weight, onMove}) {
     type: "range", class: "place", min: lowest, max: lowest + length, step: length / 400, "aria-label": `Latent ${k}, its mean ${about}`,
     oninput: () => moved(false), onchange: () => moved(true),
   });
-  const value = h("output", {class: "value"});
+  const value = h("span", {class: "value"}); // no output: a slider tells its own value
   const densities = svg("svg", {class: "densities", viewBox: "0 0 100 1", preserveAspectRatio: "none", "aria-hidden": "true"},
     svg("path", {class: "before", d: hill(0, 1)}),
     svg("path", {class: "after", d: hill((posterior.mean - prior.mean) / prior.sigma, (posterior.sigma ?? 0) / prior.sigma)}));

@@ -19,11 +19,12 @@ export function lead(card) {
     "seed gives the same digits, on any machine.";
 }
 
-export function impossible(card) {
-  return card.generative ? "" :
-    `${card.name} is a deterministic autoencoder. Nothing in its training controls how its codes are distributed, so noise ` +
-    "decodes to nothing in particular, and the service refuses to sample from it (409 not-generative). Take a variational " +
-    "model above, mnist-conv say.";
+export function impossible(card, cards) {
+  if (card.generative) return "";
+  const able = cards.filter(({generative}) => generative).map(({name}) => name);
+  return `${card.name} is a deterministic autoencoder. Nothing in its training controls how its codes are distributed, so ` +
+    "noise decodes to nothing in particular, and the service refuses to sample from it (409 not-generative). " +
+    (able.length ? `Of the models above, these can: ${able.join(", ")}.` : "None of the models here can.");
 }
 
 export function show(root, {card, api, state, signal, go, failed, request}) {
@@ -31,7 +32,7 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
     COUNTS.map((n) => h("option", {value: n}, n)));
   const seed = h("input", {type: "number", min: 0, max: 2 ** 53 - 1, step: 1, onchange: () => seed.reportValidity() && change({seed: seed.value || SEED})});
   const temperature = h("input", {type: "range", min: 0, max: 2, step: 0.05, oninput: () => change({temperature: temperature.value})});
-  const warmth = h("output");
+  const warmth = h("span");
   const grid = h("div", {class: "grid", role: "group", "aria-label": "Samples"});
   const said = h("p", {class: "unseen", role: "status"});
   let drawn = null;
