@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
         """Ten times a second."""
         for model in self.lifespan.state["engine"].models.values():
             metrics.queue_age(model.name, model.queue_age_s)
-        metrics.flush()
+        self._share()
         if self._stop_at is not None:
             self.lifespan.state["draining"].set()
             self.should_exit |= time.monotonic() >= self._stop_at
@@ -111,4 +111,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        self._share()
+
+    def _share(self) -> None:
+        """Let the other workers see what was counted."""
         metrics.flush()
+        self.lifespan.state["statistics"].flush()

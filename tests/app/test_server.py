@@ -6,6 +6,7 @@ import signal
 import pytest
 import uvicorn
 
+from app.oip import Statistics
 from app.server import Server
 
 
@@ -34,7 +35,8 @@ def _server(drain_delay_s: float = 0) -> tuple[Server, Engine, asyncio.Event]:
     server = Server(config, drain_delay_s)
     server.lifespan = config.lifespan_class(config)
     engine, draining = Engine(), asyncio.Event()
-    server.lifespan.state |= {"engine": engine, "reload": engine.reload, "draining": draining}
+    state = {"engine": engine, "reload": engine.reload, "draining": draining, "statistics": Statistics()}
+    server.lifespan.state |= state
     server.started = True
     return server, engine, draining
 
