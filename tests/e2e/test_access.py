@@ -18,8 +18,8 @@ KEY = "the-key-of-a-caller"
 def test_workers_ask_for_the_keys_of_a_file_and_believe_no_forwarded_address(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"# callers\n{KEY}\n")
     settings = {"REPARAM_API_KEYS_FILE": str(tmp_path / "keys"), "REPARAM_RATE_LIMIT": "3/hour"}
-    with running("--workers", "2", **settings) as (url, _):
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as connection:
+    with running("--workers", "2", "--model", "mnist-mlp", **settings) as (url, _):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=60) as connection:
             connection.sendall(b"nonsense\r\n\r\n")
             head = connection.recv(65536)
         assert head.startswith(b"HTTP/1.1 400") and b"x-content-type-options: nosniff\r\n" in head

@@ -113,7 +113,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         assert len(workers_of(process.pid)) == 2 and httpx.get(f"{url}/readyz").status_code == 200
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert not folder.exists()
     assert all(line["logger"] != "uvicorn.access" for line in lines())
     (report,) = [line for line in lines() if line["message"] == "started"]
@@ -164,15 +164,16 @@ def test_a_killed_worker_takes_its_own_connections_with_it_and_no_other(tmp_path
                 caller.result()
         told = pids()
         assert failed and len({caller for caller, _ in failed}) == len(failed)  # once each, and then served again
-        assert {told[f"{caller}-{request - 1}"] for caller, request in failed} == {victim}
+        # The one that was answered before: of whose line the kill may have been the end.
+        assert {told.get(f"{caller}-{request - 1}", victim) for caller, request in failed} == {victim}
 
 
 def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mnist-mlp"
     shutil.copytree(zoo / "mnist-mlp", mine)
-    with running("--model", f"{mine}/", "--workers", "2") as (url, process):
-        wait_for(lambda: len(workers_of(process.pid)) == 2)
-        time.sleep(2)
+    log = tmp_path / "log"
+    with running("--model", f"{mine}/", "--workers", "2", log=log, REPARAM_LOG_FORMAT="json") as (url, process):
+        wait_for(lambda: '"started"' in log.read_text())
         (mine / "model.safetensors").write_bytes(b"\0" * 100)
         victim = min(workers_of(process.pid))
         os.kill(victim, signal.SIGKILL)
@@ -187,18 +188,19 @@ def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo:
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_drains_first(sent: signal.Signals) -> None:
-    with running("--model", "mnist-mlp", REPARAM_DRAIN_DELAY_S="1.5") as (url, process):
+    with running("--model", "mnist-mlp", REPARAM_DRAIN_DELAY_S="5") as (url, process):
         with httpx.Client(base_url=url) as client:
             assert client.get("/readyz").status_code == 200
             process.send_signal(sent)
             began = time.monotonic()
-            answer = client.get("/readyz")
+            while (answer := client.get("/readyz")).status_code == 200:
+                pass  # the signal is on its way
             assert (answer.status_code, answer.json()["type"]) == (503, "urn:reparam:problem:draining")
             assert answer.headers["connection"] == "close"
-        while time.monotonic() < began + 1:
+        for _ in range(5):
             assert httpx.get(f"{url}/v1/sample").status_code == 200  # new connections, too
-        assert process.wait(30) == 0
-        assert time.monotonic() - began >= 1.5
+        assert process.wait(60) == 0
+        assert time.monotonic() - began >= 5
 
 
 def test_workers_end_with_their_supervisor() -> None:

@@ -26,7 +26,7 @@ def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_two_servers_draw_the_same_digits_and_stop_cleanly() -> None:
     pictures = []
     for workers in ("1", "2"):
-        with running("--workers", workers) as (url, _):
+        with running("--workers", workers, "--model", "mnist-conv") as (url, _):
             pictures += [httpx.get(f"{url}/v1/sample?count=16&seed=7").content for _ in range(2)]
     assert pictures[0].startswith(b"\x89PNG") and len(set(pictures)) == 1
 
@@ -100,7 +100,7 @@ def test_a_request_in_flight_is_finished_before_the_stop(workers: str) -> None:
 
         answer = client.post("/v1/sample", content=body(), headers={"content-type": "application/json"})
         assert answer.status_code == 200
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
