@@ -26,10 +26,10 @@ def test_workers_ask_for_the_keys_of_a_file_and_believe_no_forwarded_address(tmp
         for _ in range(4):
             assert httpx.get(f"{url}/readyz").status_code == 200
         assert httpx.get(f"{url}/v1/models", headers={"x-api-key": KEY}).status_code == 200
-        # Two workers count for themselves: the seventh is one too many for whichever gets it.
+        # Two workers count for themselves: of seven one is too many for whichever gets it.
         forwarded = [{"x-forwarded-for": f"192.0.2.{i}"} for i in range(7)]
         statuses = [httpx.get(f"{url}/v1/models", headers=headers).status_code for headers in forwarded]
-        assert statuses[:3] == [401] * 3 and statuses[6] == 429
+        assert statuses[:3] == [401] * 3 and 429 in statuses
 
 
 @pytest.mark.parametrize(

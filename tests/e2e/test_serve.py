@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from tests.app.problems import assert_problem
 from tests.e2e.server import REPARAM, free_port, running, wait_for
@@ -130,3 +131,17 @@ def test_a_bad_setting_is_one_line(name: str, value: str) -> None:
     end = subprocess.run(command, env=os.environ | {name: value}, capture_output=True, text=True, timeout=60)
     assert end.returncode == 1
     assert end.stderr.startswith("error: settings") and end.stderr.count("\n") == 1 and repr(value) in end.stderr
+
+
+def test_a_setting_whose_name_is_misspelt_is_one_line() -> None:
+    environment = os.environ | {"REPARAM_API_KEY": "which-would-be-asked-of-nobody", "REPARAM_SERVICE_HOST": "10.0.0.1"}
+    end = subprocess.run([REPARAM, "serve"], env=environment, capture_output=True, text=True, timeout=60)
+    assert end.returncode == 1 and end.stderr.count("\n") == 1
+    assert end.stderr.startswith("error: REPARAM_API_KEY:") and "REPARAM_API_KEYS?" in end.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_device_that_is_not_there_is_one_line(workers: str) -> None:
+    end = _start("--model", "mnist-mlp", "--workers", workers, REPARAM_DEVICE="cuda")
+    assert end.returncode == 1 and end.stderr.startswith("error: device:") and end.stderr.count("\n") == 1
