@@ -6,6 +6,7 @@ from functools import lru_cache
 from fastapi import Request
 
 from app.errors import NotAcceptableError
+from app.headers import header_values
 
 # Between commas, and within them between semicolons; a quoted string may hold either, and one left open never ends.
 _QUOTED = r'"(?:[^"\\]|\\.?)*(?:"|$)'
@@ -23,7 +24,7 @@ def choose(request: Request, offered: tuple[str, ...]) -> str:
     Raises: NotAcceptableError: if the header rules all of them out.
     Source: RFC 9110, section 12.5.1.
     """
-    headers = request.headers.getlist("accept")
+    headers = header_values(request, b"accept")
     return _choose(",".join(headers), offered) if headers else offered[0]
 
 

@@ -45,7 +45,7 @@ class NumberForm:
 
 
 async def _numbers(media: str, model: str, columns: dict[str, Column]) -> Response:
-    size = sum(column.size for column in columns.values() if column is not None)
+    size = sum([column.size for column in columns.values() if column is not None])
     with stage("encode"):
         return await off_loop_if(size > _INLINE_NUMBERS, _write_numbers, media, model, columns)
 

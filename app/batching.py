@@ -37,9 +37,6 @@ class Result(NamedTuple):
 class Observer:
     """Told of what a lane does; this one does nothing with it."""
 
-    def waiting(self, rows: int) -> None:
-        """How many rows wait now."""
-
     def passed(self, function: str, rows: int, seconds: float) -> None:
         """A pass is over: rows that were asked for, padding not counted."""
 
@@ -51,7 +48,7 @@ class _Job:
         self.function, self.rows, self.future = function, rows, future
         self.done = 0  # rows
         self.alone = False  # it shared a pass that failed
-        self.columns: list[Array | None] = []
+        self.columns: Columns = []
         self.queued = time.perf_counter()
         self.started = 0.0
         self.infer_s = 0.0
@@ -69,7 +66,7 @@ class _Job:
         """What became of the rows that were taken; with the last of them the job is done."""
         self.infer_s += seconds
         if count == len(self.rows):
-            self.columns = list(columns)
+            self.columns = columns
         else:
             if not self.columns:
                 total = len(self.rows)
@@ -133,7 +130,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         job = _Job(function, rows, loop.create_future())
         self._jobs.append(job)
-        self._wait(len(rows))
+        self.waiting += len(rows)
         if not self._busy:
             self._busy = True
             loop.call_soon(self._next)
@@ -142,12 +139,8 @@ class Lane:
         except asyncio.CancelledError:
             if job in self._jobs:
                 self._jobs.remove(job)
-                self._wait(-job.left)
+                self.waiting -= job.left
             raise
-
-    def _wait(self, change: int) -> None:
-        self.waiting += change
-        self._observer.waiting(self.waiting)
 
     def _next(self) -> None:
         """Start the next pass, if anything waits."""
@@ -189,7 +182,7 @@ class Lane:
             room = 0 if job.alone else room - len(part)
         self._jobs.extendleft(reversed(passed_over))
         if batch:
-            self._wait(-sum(len(part) for _, part in batch))
+            self.waiting -= sum([len(part) for _, part in batch])
         return batch
 
     def _stack(self, function: str, parts: Sequence[Array]) -> Array:
@@ -218,7 +211,7 @@ class Lane:
         for job, part in batch:
             stop = start + len(part)
             if job.future.done():  # cancelled meanwhile
-                self._wait(len(part) - job.left)
+                self.waiting += len(part) - job.left
             elif not isinstance(columns, Exception):
                 job.put([c if c is None else c[start:stop] for c in columns], len(part), seconds)
                 if job.left:
@@ -226,9 +219,9 @@ class Lane:
             elif len(batch) > 1:
                 job.alone = True
                 again.append(job)
-                self._wait(len(part))
+                self.waiting += len(part)
             else:
                 job.future.set_exception(columns)
-                self._wait(len(part) - job.left)
+                self.waiting += len(part) - job.left
             start = stop
         self._jobs.extendleft(reversed(again))

@@ -13,6 +13,7 @@ from app.documents import INLINE_BYTES, load_object
 from app.engine import Array, Model
 from app.errors import LimitError, MalformedError, MediaTypeError
 from app.forms import form_files
+from app.headers import header
 from app.images import ImageError, ImageTooLargeError, Picture, fit_image, read_image
 from app.numbers import rows_of_numbers
 from app.queries import PictureQuery
@@ -37,7 +38,7 @@ Files = list[bytes]
 
 def media_type(request: Request) -> str:
     """The body's type without its parameters, in lower case; empty if the request states none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return header(request, b"content-type").partition(";")[0].strip().lower()
 
 
 async def read_json(request: Request) -> Body:
@@ -51,8 +52,7 @@ async def read_images(request: Request, model: Model, fitting: PictureQuery) -> 
 
     Raises: MediaTypeError; MalformedError; LimitError; ImageError; ShapeError; InputError; as `read_body`.
     """
-    _check_type(request, IMAGES_IN)
-    taken = await _take(request, model, ("images", "pixels"))
+    taken = await _take(request, model, IMAGES_IN, ("images", "pixels"))
     if isinstance(taken, np.ndarray):
         return taken
     with stage("preprocess"):
@@ -64,8 +64,7 @@ async def read_latents(request: Request, model: Model) -> Array:
 
     Raises: MediaTypeError; MalformedError; LimitError; ShapeError; InputError; as `read_body`.
     """
-    _check_type(request, LATENTS_IN)
-    taken = await _take(request, model, ("latents",))
+    taken = await _take(request, model, LATENTS_IN, ("latents",))
     assert isinstance(taken, np.ndarray)  # noqa: S101  for the type checker: files have another name
     return taken
 
@@ -75,36 +74,41 @@ async def read_ends(request: Request, model: Model, fitting: PictureQuery) -> Ar
 
     Raises: as `read_images` and `read_latents`; MalformedError: if they are not two.
     """
-    _check_type(request, ENDS_IN)
-    taken = await _take(request, model, ("images", "pixels", "latents"), ends=True)
+    taken = await _take(request, model, ENDS_IN, ("images", "pixels", "latents"), ends=True)
     if isinstance(taken, np.ndarray):
         return taken
     with stage("preprocess"):
         return await _fit(request, taken, model, fitting)
 
 
-def _check_type(request: Request, expected: tuple[str, ...]) -> None:
-    if media_type(request) not in expected:
-        found = request.headers.get("content-type") or "no Content-Type"
+def _check_type(request: Request, expected: tuple[str, ...]) -> str:
+    """The body's media type. Raises: MediaTypeError."""
+    kind = media_type(request)
+    if kind not in expected:
+        found = header(request, b"content-type") or "no Content-Type"
         raise MediaTypeError(f"body: expected {', '.join(expected)}, found {found:.200}", expected)
+    return kind
 
 
-async def _take(request: Request, model: Model, names: tuple[str, ...], ends: bool = False) -> Files | Array:
+async def _take(
+    request: Request, model: Model, expected: tuple[str, ...], names: tuple[str, ...], ends: bool = False
+) -> Files | Array:
     """What the body holds: files that are yet to be read, or the array itself.
 
     Args:
+        expected: the media types that the call takes.
         names: of what the call takes: `images`, `pixels` (images as lists of numbers), `latents`.
         ends: whether it takes exactly two.
     """
     settings: Settings = request.state.settings
-    kind = media_type(request)
+    kind = _check_type(request, expected)
     body = await read_body(request, settings, "max_json_bytes" if kind == JSON else "max_body_bytes")
     if kind in IMAGE_TYPES:
         return [bytes(body)]
     reader = _Reader(settings, model, names, ends)
     with stage("preprocess"):
         if kind == MULTIPART:
-            content_type = request.headers["content-type"]
+            content_type = header(request, b"content-type")
             return await off_loop_if(
                 len(body) > INLINE_BYTES, reader.form, content_type, body, limiter=request.state.readers
             )

@@ -78,9 +78,6 @@ class _Measured(Observer):
     def __init__(self, model: str) -> None:
         self._model = model
 
-    def waiting(self, rows: int) -> None:
-        metrics.queued(self._model, rows)
-
     def passed(self, function: str, rows: int, seconds: float) -> None:
         metrics.batch(self._model, function, rows, seconds)
 
@@ -114,6 +111,11 @@ class Model:
         self._map: LatentMap | None = None
         self._lane: Lane | None = None
         self._loading = asyncio.Lock()
+
+    @property
+    def queue_images(self) -> int:
+        """How many images, or latents, wait."""
+        return self._lane.waiting if self._lane else 0
 
     @property
     def queue_age_s(self) -> float:
@@ -396,6 +398,6 @@ def _load_changed(model: Model) -> Model | None:
 
 
 def _finite(name: str, values: Array | None) -> Array:
-    if values is None or not np.isfinite(values).all():
+    if values is None or not np.logical_and.reduce(np.isfinite(values), axis=None):
         raise InputError(f"{name}: the input drives the network out of float32's range; use smaller numbers")
     return np.ascontiguousarray(values)  # a slice of the network's last layer is not, and JSON and files want it

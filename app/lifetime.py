@@ -60,53 +60,46 @@ class Lifetime:
 
 
 class _Life:
-    """One request's."""
+    """One request's. A single timer serves all that it is bounded by: most requests end before it rings once."""
 
     def __init__(self, bounds: Lifetime, scope: Scope, receive: Receive, send: Send) -> None:
         self.bounds, self.scope, self._receive, self._send = bounds, scope, receive, send
         self.body_bytes = 0
         self.answering = False
+        self._receiving = False  # a piece of the body is awaited
         self._complete = False  # the body has come
+        self._why: ReparamError | None = None  # the task is cancelled, where its caller has not gone
         self._gone = False  # the caller
-        self._clock: asyncio.Timeout | None = None
-        self._timer: asyncio.TimerHandle | None = None  # until it is time to watch for the caller
         self._watcher: asyncio.Task[None] | None = None
-        self._body_deadline = asyncio.get_running_loop().time() + bounds.settings.body_timeout_s
 
     async def run(self, seconds: float) -> None:
-        """Raises: DeadlineError: if the answer has not begun by then."""
+        """Raises: DeadlineError: if the answer has not begun by then. SlowBodyError."""
+        self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  for the type checker
-        self._watch_later(task)
+        self._task, self._seconds = task, seconds
+        now = self._loop.time()
+        self._deadline, self._body_deadline = now + seconds, now + self.bounds.settings.body_timeout_s
+        self._set_timer(now)
         try:
-            async with asyncio.timeout(seconds) as self._clock:
-                await self.bounds.app(self.scope, self.receive, self.send)
-        except TimeoutError as error:
-            if self._clock is None or not self._clock.expired():
-                raise
-            raise DeadlineError(f"expected to answer within {seconds:g} s, found more to do") from error
+            await self.bounds.app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
-            if not self._gone:
+            if not (self._gone or self._why) or task.uncancel():
                 raise
-            task.uncancel()
+            if self._why:
+                raise self._why from None
         finally:
-            if self._timer:
-                self._timer.cancel()
+            self._timer.cancel()
             if self._watcher:
                 self._watcher.cancel()
 
     async def receive(self) -> Message:
-        """Raises: SlowBodyError; OverloadedError."""
+        """Raises: OverloadedError."""
         if self._complete:
             return await self._receive()
-        try:
-            async with asyncio.timeout_at(self._body_deadline):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise SlowBodyError(
-                f"body: expected all of it within {self.bounds.settings.body_timeout_s:g} s (body_timeout_s, set by "
-                f"REPARAM_BODY_TIMEOUT_S), found {self.body_bytes} bytes and no end"
-            ) from error
+        self._receiving = True
+        message = await self._receive()
+        self._receiving = False
         if message["type"] == "http.request":
             self._complete = not message.get("more_body", False)
             self.hold(len(message.get("body", b"")))
@@ -126,22 +119,38 @@ class _Life:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.answering = True
-            if self._clock and not self._clock.expired():
-                self._clock.reschedule(None)
         await self._send(message)
 
-    def _watch_later(self, task: "asyncio.Task[object]") -> None:
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start_watching, task)
+    def _set_timer(self, now: float) -> None:
+        due = self._deadline if self._watcher else min(self._deadline, now + WATCH_AFTER_S)
+        self._timer = self._loop.call_at(due, self._look)
 
-    def _start_watching(self, task: "asyncio.Task[object]") -> None:
-        if self._complete:
-            self._watcher = asyncio.get_running_loop().create_task(self._watch(task))
-        else:  # whoever reads the body sees the caller go
-            self._watch_later(task)
+    def _look(self) -> None:
+        """See whether it is time to end the request, or to watch for its caller."""
+        if self.answering:
+            return
+        now = self._loop.time()
+        if now >= self._deadline:
+            self._cancel(DeadlineError(f"expected to answer within {self._seconds:g} s, found more to do"))
+        elif self._receiving and now >= self._body_deadline:
+            self._cancel(
+                SlowBodyError(
+                    f"body: expected all of it within {self.bounds.settings.body_timeout_s:g} s (body_timeout_s, set "
+                    f"by REPARAM_BODY_TIMEOUT_S), found {self.body_bytes} bytes and no end"
+                )
+            )
+        else:
+            if self._complete:  # until then whoever reads the body sees the caller go
+                self._watcher = self._loop.create_task(self._watch())
+            self._set_timer(now)
 
-    async def _watch(self, task: "asyncio.Task[object]") -> None:
+    def _cancel(self, why: ReparamError) -> None:
+        self._why = why
+        self._task.cancel()
+
+    async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if not self.answering:
             self._gone = True
-            task.cancel()
+            self._task.cancel()

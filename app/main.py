@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app.access import add_access
+from app.direct import Direct
 from app.engine import Engine
 from app.errors import add_error_handlers
 from app.lifetime import Lifetime
@@ -77,11 +78,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True, "docExpansion": "list"},
     )
     resources = [one for one in RESOURCES if settings.metrics or one is not metrics]
-    # Their routes themselves, and first: to look in routers for the route costs more than to read a digit.
-    app.router.routes[:0] = [route for resource in resources for route in resource.router.routes]
+    routes = [route for resource in resources for route in resource.router.routes]
+    app.router.routes[:0] = routes  # themselves, and first: to look in routers for the route takes its time
     app.add_api_route("/", _to_docs, include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Direct, routes)
     app.add_middleware(Lifetime, settings)
     add_access(app, settings)
     app.add_middleware(Observation, access_log=settings.access_log)

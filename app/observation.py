@@ -5,7 +5,6 @@ import secrets
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +17,11 @@ if TYPE_CHECKING:
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9!#$%&*+./:=?@^_|~-]{1,128}")  # visible ASCII that needs no quotes in a log
 UNKNOWN = "other"  # the operation of a request for what is not there
+
+
+def request_id(given: bytes) -> str:
+    """A request's id: what its X-Request-ID gives, if that can be one."""
+    return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 class Observation:
@@ -36,15 +40,15 @@ class Observation:
             return
         began = perf_counter()
         state = scope.setdefault("state", {})
-        request_id = traceparent = tracestate = b""
+        given = traceparent = tracestate = b""
         for name, value in scope["headers"]:
             if name == b"x-request-id":
-                request_id = value
+                given = value
             elif name == b"traceparent":
                 traceparent = value
             elif name == b"tracestate":
                 tracestate = value
-        state["request_id"] = ids = request_id.decode() if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
+        state["request_id"] = ids = request_id(given)
         context = {"request_id": ids}
         traces: Traces | None = state.get("traces")
         span = traces.start(scope["method"], traceparent, tracestate) if traces else None
@@ -60,13 +64,13 @@ class Observation:
             nonlocal status, size, times
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = ids
+                headers = [*message.get("headers", ()), (b"x-request-id", ids.encode())]
                 if spells and "model" in state:  # a data call
                     times = stages.totals(spells)
-                    headers["Server-Timing"] = stages.server_timing(times)
+                    headers.append((b"server-timing", stages.server_timing(times).encode()))
                 if (draining := state.get("draining")) is not None and draining.is_set():
-                    headers["Connection"] = "close"
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
             await send(message)

@@ -30,7 +30,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._kept_bytes = 0  # of a head, or of trailers: since the message began, or since a piece of its body
         self._adds = False  # whether what is being parsed is no more than that
         self._running: RequestResponseCycle | None = None  # with pipelining, `cycle` is the last of several
-        self._timer: asyncio.TimerHandle | None = None  # runs while something is awaited, but for a body to be read
+        self._due: float | None = None  # until when something is awaited, but for a body to be read
+        self._timer: asyncio.TimerHandle | None = None  # rings no later; it runs on where `_due` changes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -38,6 +39,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._running is not None and not self._running.response_complete:
             self._hang_up(self._running)
         super().connection_lost(exc)
@@ -80,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 found = f"head: expected at most {MAX_HEAD_BYTES} bytes of headers, found more"
                 self._refuse(431, "head-too-large", found)
                 return
-        if self._timer is None and self._answered():
+        if self._due is None and self._answered():
             self._await()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
@@ -108,19 +111,27 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def _await(self) -> None:
-        self._stop_waiting()
-        seconds = self.app_state["settings"].body_timeout_s
-        self._timer = self.loop.call_later(seconds, self._late, seconds)
+        self._due = self.loop.time() + self.app_state["settings"].body_timeout_s
+        if self._timer is None:
+            self._timer = self.loop.call_at(self._due, self._ring)
 
     def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._due = None
 
-    def _late(self, seconds: float) -> None:
+    def _ring(self) -> None:
+        self._timer = None
+        if self._due is None:
+            return
+        if self.loop.time() < self._due:
+            self._timer = self.loop.call_at(self._due, self._ring)
+        else:
+            self._late()
+
+    def _late(self) -> None:
         if not self._answered():  # an earlier request is in hand, and until it is answered no more is read
             self._await()
         elif self._in_head:
+            seconds = self.app_state["settings"].body_timeout_s
             self._refuse(
                 408,
                 "request-timeout",

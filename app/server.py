@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
         for model in self.lifespan.state["engine"].models.values():
-            metrics.queue_age(model.name, model.queue_age_s)
+            metrics.queue(model.name, model.queue_images, model.queue_age_s)
         self._share()
         if self._stop_at is not None:
             self.lifespan.state["draining"].set()

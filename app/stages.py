@@ -51,7 +51,9 @@ class _Timer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        spend(self._name, perf_counter() - self._began)
+        if (spells := _spells.get()) is not None:
+            end = perf_counter()
+            spells.append(Spell(self._name, end, end - self._began))
 
 
 def stage(name: Stage) -> _Timer:
@@ -60,12 +62,10 @@ def stage(name: Stage) -> _Timer:
 
 
 def totals(spells: list[Spell]) -> dict[Stage, float]:
-    """Seconds by stage, of those that the request went through, in their order."""
+    """Seconds by stage, of those that the request went through, in the order in which it first did."""
     sums: dict[Stage, float] = {}
-    for name in STAGES:
-        times = [spell.seconds for spell in spells if spell.stage == name]
-        if times:
-            sums[name] = sum(times)
+    for name, _, seconds in spells:
+        sums[name] = sums.get(name, 0.0) + seconds
     return sums
 
 

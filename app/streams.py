@@ -1,13 +1,14 @@
 """From a request's stream to its body: whole, expanded, and no larger than the limit."""
 
 import zlib
-from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 from anyio.lowlevel import checkpoint
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from app.errors import BodyTooLargeError, CodingError, MalformedError
+from app.headers import header, header_values
 from app.settings import Settings
 from app.stages import stage
 
@@ -24,24 +25,25 @@ async def read_body(request: Request, settings: Settings, limit: Limit = "max_bo
     """The body of a request, as one object; a gzip or deflate coding is undone.
 
     The limit holds for what is received and for what it expands to.
-    Raises: BodyTooLargeError; CodingError; MalformedError: if it is not coded as it says it is.
+    Raises: BodyTooLargeError; CodingError; MalformedError: if it is not coded as it says it is. ClientDisconnect.
     """
     most = min(settings.max_body_bytes, getattr(settings, limit))
     name = "max_body_bytes" if most == settings.max_body_bytes else limit
     coding = _coding(request)
-    stated = request.headers.get("content-length", "")
+    stated = header(request, b"content-length")
     if stated.isdecimal() and (len(stated) > 18 or int(stated) > most):
         raise _too_large(name, most, f"a Content-Length of {stated:.20}")
-    chunks = _limited(request.stream(), name, most, "more")
-    if coding != "identity":
-        chunks = _limited(_expanded(chunks, coding, request.state.hold), name, most, "more when expanded")
     with stage("read"):
-        return await _joined(chunks)
+        if coding == "identity":
+            return await _received(request, _Whole(name, most))
+        return await _expanded(request, coding, _Whole(name, most))
 
 
 def _coding(request: Request) -> str:
     """One of `CODINGS`. Raises: CodingError."""
-    found = ",".join(request.headers.getlist("content-encoding"))
+    found = ",".join(header_values(request, b"content-encoding"))
+    if not found:
+        return "identity"
     codings = [coding for part in found.split(",") if (coding := part.strip().lower()) not in ("", "identity")]
     if not codings:
         return "identity"
@@ -50,28 +52,59 @@ def _coding(request: Request) -> str:
     return codings[0]
 
 
-async def _limited(chunks: AsyncIterator[bytes], name: str, most: int, found: str) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > most:
-            raise _too_large(name, most, found)
-        yield chunk
-
-
 def _too_large(name: str, most: int, found: str) -> BodyTooLargeError:
     return BodyTooLargeError(
         f"body: expected at most {most} bytes ({name}, set by REPARAM_{name.upper()}), found {found}"
     )
 
 
-async def _expanded(chunks: AsyncIterator[bytes], coding: str, hold: Callable[[int], None]) -> AsyncIterator[bytes]:
+class _Whole:
+    """A body as it grows: in one object, which holds no byte twice and takes no memory on the word of a header."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.body: Body = b""
+        self._name, self._most = name, most
+
+    def check(self, size: int, found: str) -> None:
+        """Raises: BodyTooLargeError: if so many bytes are more than the limit."""
+        if size > self._most:
+            raise _too_large(self._name, self._most, found)
+
+    def add(self, chunk: bytes, found: str = "more") -> None:
+        """Raises: BodyTooLargeError."""
+        self.check(len(self.body) + len(chunk), found)
+        if not self.body:
+            self.body = chunk
+        elif chunk:
+            if isinstance(self.body, bytes):
+                self.body = bytearray(self.body)
+            self.body += chunk
+
+
+# Both await the messages themselves: the event loop keeps account of every asynchronous generator, for as long as it
+# takes to read a digit.
+
+
+async def _received(request: Request, whole: _Whole) -> Body:
+    more = True
+    while more:
+        chunk, more = await _chunk(request)
+        whole.add(chunk)
+    return whole.body
+
+
+async def _expanded(request: Request, coding: str, whole: _Whole) -> Body:
     """What a coded body holds, piece by piece, counted as in hand.
 
-    A gzip file has one member (RFC 1952), as everything that is sent has.
+    A gzip file has one member (RFC 1952), as everything that is sent has. What is received is limited too: it may be
+    far longer than what it expands to.
     """
     member = zlib.decompressobj(_WINDOWS[coding])
-    async for chunk in chunks:
+    received, more = 0, True
+    while more:
+        chunk, more = await _chunk(request)
+        received += len(chunk)
+        whole.check(received, "more")
         for start in range(0, len(chunk), _PIECE):
             left = chunk[start : start + _PIECE]
             while left:
@@ -81,22 +114,18 @@ async def _expanded(chunks: AsyncIterator[bytes], coding: str, hold: Callable[[i
                     piece = member.decompress(left, _PIECE)
                 except zlib.error as error:
                     raise MalformedError(f"body: not {coding}, or damaged: {error}") from error
-                hold(len(piece))
-                yield piece
+                request.state.hold(len(piece))
+                whole.add(piece, "more when expanded")
                 left = member.unused_data or member.unconsumed_tail
                 await checkpoint()
     if not member.eof:
         raise MalformedError(f"body: expected a whole {coding} file, found it cut short")
+    return whole.body
 
 
-async def _joined(chunks: AsyncIterator[bytes]) -> Body:
-    """In one object: a buffer that grows in place holds no byte twice, and takes no memory on the word of a header."""
-    body: Body = b""
-    async for chunk in chunks:
-        if not body:
-            body = chunk
-        elif chunk:
-            if isinstance(body, bytes):
-                body = bytearray(body)
-            body += chunk
-    return body
+async def _chunk(request: Request) -> tuple[bytes, bool]:
+    """The next piece of what is received, and whether there is more. Raises: ClientDisconnect."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)

@@ -58,9 +58,10 @@ class SecurityHeaders:
             nonlocal held
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
-                if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
-                    held = message
-                    return
+                for name, value in headers:
+                    if name == b"content-type" and value.startswith(b"text/html"):
+                        held = message
+                        return
                 # A cache puts the headers of a 304 onto what it has, which may be a page.
                 added = self.always if message["status"] == 304 else self.answer
                 message["headers"] = [*headers, *added]

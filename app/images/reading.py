@@ -87,7 +87,7 @@ def _grey(image: Image.Image) -> Picture:
         if alpha.getextrema() != (255, 255):
             return Picture(_flatten(_eight_bits(image.convert("L")), _eight_bits(alpha)), grey=False)
     if image.mode in ("1", "L"):
-        return Picture(_eight_bits(image.convert("L")))
+        return Picture(_eight_bits(image if image.mode == "L" else image.convert("L")))
     image = image.convert("RGB")  # palettes, CMYK, YCbCr, LAB
     red, green, blue = (channel.tobytes() for channel in image.split())
     return Picture(_eight_bits(image.convert("L")), grey=red == green == blue)
@@ -96,7 +96,7 @@ def _grey(image: Image.Image) -> Picture:
 def _eight_bits(image: Image.Image) -> Pixels:
     """8-bit values v to float32(v) / float32(255), to the bit."""
     width, height = image.size
-    return _LEVELS[np.frombuffer(image.tobytes(), np.uint8)].reshape(height, width)
+    return _LEVELS.take(np.frombuffer(image.tobytes(), np.uint8)).reshape(height, width)
 
 
 def _unit(deep: npt.NDArray[np.generic], mode: str) -> Pixels:

@@ -16,7 +16,6 @@ class Recorder(Observer):
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
         self.passes: list[tuple[str, int]] = []
-        self.waits: list[int] = []
         self.open = threading.Event()
         self.open.set()
 
@@ -26,9 +25,6 @@ class Recorder(Observer):
         if (rows < 0).any():
             raise ValueError("negative")
         return 2 * rows, None
-
-    def waiting(self, rows: int) -> None:
-        self.waits.append(rows)
 
     def passed(self, function: str, rows: int, seconds: float) -> None:
         assert seconds >= 0
@@ -54,12 +50,12 @@ def test_what_comes_together_shares_a_pass_of_a_warmed_size(threaded: bool) -> N
         results = await asyncio.gather(*(lane.run("double", _rows(i, i + 0.5)) for i in range(3)))
         assert all(result.columns[1] is None for result in results)
         assert all(result.queue_s >= 0 and result.infer_s > 0 for result in results)
+        assert lane.waiting == 0
         return [result.columns[0] for result in results]
 
     for i, column in enumerate(asyncio.run(main())):
         np.testing.assert_array_equal(column, _rows(2 * i, 2 * i + 1))
     assert recorder.passes == [("double", 6)] and recorder.shapes == [(8, 1)]
-    assert recorder.waits[-1] == 0
 
 
 def test_what_waits_for_the_thread_shares_the_next_pass() -> None:

@@ -47,14 +47,12 @@ def test_what_the_engine_tells_is_counted(client: TestClient) -> None:
     before = scrape(client)
     metrics.batch("mnist-mlp", "encode", 3, 0.002)
     metrics.batch("mnist-mlp", "encode", 32, 0.002)
-    metrics.queued("mnist-mlp", 5)
-    metrics.queued("mnist-mlp", 3)
-    metrics.queue_age("mnist-mlp", 0.25)
+    metrics.queue("mnist-mlp", 5, 0.5)
+    metrics.queue("mnist-mlp", 3, 0.25)
     metrics.reloaded("mnist-mlp", True)
     metrics.reloaded("mnist-mlp", False)
     after = scrape(client)
-    metrics.queued("mnist-mlp", 0)
-    metrics.queue_age("mnist-mlp", 0)
+    metrics.queue("mnist-mlp", 0, 0)
     which = {"model": "mnist-mlp", "function": "encode"}
 
     def grown(name: str, /, **labels: str) -> float:

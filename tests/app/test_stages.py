@@ -40,7 +40,7 @@ def test_threads_of_a_request_count_and_requests_stay_apart() -> None:
         return await asyncio.gather(request(1.0), request(2.0))
 
     first, second = asyncio.run(both())
-    assert list(first) == ["read", "infer", "encode"]
+    assert set(first) == {"read", "infer", "encode"}
     assert (first["infer"], second["infer"], first["read"]) == (2.0, 4.0, 0.5)
     assert first["encode"] >= 0.01
 
