@@ -168,7 +168,8 @@ def test_over_the_bound_a_call_is_refused_at_once() -> None:
             await lane.run("double", _rows(1))
         large.cancel()
         recorder.open.set()
-        await asyncio.sleep(0.05)
+        while lane.waiting:
+            await asyncio.sleep(0.01)
         assert (await lane.run("double", _rows(1))).columns[0].item() == 2
 
     asyncio.run(main())
