@@ -7,7 +7,7 @@ loop; the others wait for the pass in progress and no longer, then share the nex
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple
@@ -94,8 +94,8 @@ class Lane:
         sizes: how many rows a pass may have, ascending, by the function's name.
         max_waiting: rows that may wait, those of the pass in progress not counted; a job that finds nobody waiting is
             taken whatever its size.
-        executor: of one thread, where the passes run; None runs them on the event loop, which is right for a model
-            that takes no longer than the way to a thread and back.
+        executor: of one thread, where the passes run.
+        inline: the functions whose passes are so short that they run on the event loop instead.
     """
 
     def __init__(
@@ -103,11 +103,12 @@ class Lane:
         passes: Mapping[str, Pass],
         sizes: Mapping[str, Sequence[int]],
         max_waiting: int,
-        executor: Executor | None = None,
+        executor: Executor,
+        inline: Collection[str] = (),
         observer: Observer | None = None,
     ) -> None:
         self._passes, self._sizes, self._max_waiting = passes, sizes, max_waiting
-        self._executor, self._observer = executor, observer or Observer()
+        self._executor, self._inline, self._observer = executor, inline, observer or Observer()
         self._jobs: deque[_Job] = deque()
         self._busy = False
         self.waiting = 0  # rows
@@ -151,7 +152,7 @@ class Lane:
         function = batch[0][0].function
         rows = self._stack(function, [part for _, part in batch])
         loop = asyncio.get_running_loop()
-        if self._executor is None:
+        if function in self._inline:
             self._finish(batch, *self._forward(function, rows))
             loop.call_soon(self._next)  # whatever else there is to do gets its turn between
         else:

@@ -138,9 +138,11 @@ class Model:
         draws = self.config.novelty.draws if self.config.novelty else novelty.DRAWS
         network = Network(checkpoint.model, self.image_shape, draws, find_device(self._device))
         network.warm()
-        thread = None if network.cheap else ThreadPoolExecutor(1, f"infer-{self.name}")
+        thread = ThreadPoolExecutor(1, f"infer-{self.name}")  # which starts with its first pass
         self._map = checkpoint.map
-        self._lane = Lane(network.passes, network.sizes, self._max_waiting, thread, _Measured(self.name))
+        self._lane = Lane(
+            network.passes, network.sizes, self._max_waiting, thread, network.inline, _Measured(self.name)
+        )
 
     def successor(self) -> Self:
         """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
