@@ -32,6 +32,7 @@ class Result(NamedTuple):
     columns: Columns  # (N, ...) each
     queue_s: float  # from the call to its first pass
     infer_s: float  # in passes, the neighbours' share included
+    finite: bool  # all numbers of those passes, the neighbours' included
 
 
 class Observer:
@@ -52,6 +53,7 @@ class _Job:
         self.queued = time.perf_counter()
         self.started = 0.0
         self.infer_s = 0.0
+        self.finite = True
 
     @property
     def left(self) -> int:
@@ -62,9 +64,10 @@ class _Job:
         self.started = self.started or time.perf_counter()
         return self.rows[self.done : self.done + room]
 
-    def put(self, columns: Columns, count: int, seconds: float) -> None:
+    def put(self, columns: Columns, count: int, seconds: float, finite: bool) -> None:
         """What became of the rows that were taken; with the last of them the job is done."""
         self.infer_s += seconds
+        self.finite &= finite
         if count == len(self.rows):
             self.columns = columns
         else:
@@ -76,7 +79,7 @@ class _Job:
                     whole[self.done : self.done + count] = part
         self.done += count
         if not self.left:
-            self.future.set_result(Result(self.columns, self.started - self.queued, self.infer_s))
+            self.future.set_result(Result(self.columns, self.started - self.queued, self.infer_s, self.finite))
 
 
 _Batch = list[tuple[_Job, Array]]
@@ -207,6 +210,7 @@ class Lane:
     def _finish(self, batch: _Batch, columns: Columns | Exception, seconds: float) -> None:
         """Give every job its rows, or try each alone where a pass of several failed: one must not fail another."""
         self._observer.passed(batch[0][0].function, sum(len(part) for _, part in batch), seconds)
+        finite = not isinstance(columns, Exception) and all(np.isfinite(c).all() for c in columns if c is not None)
         again: list[_Job] = []
         start = 0
         for job, part in batch:
@@ -214,7 +218,7 @@ class Lane:
             if job.future.done():  # cancelled meanwhile
                 self.waiting += len(part) - job.left
             elif not isinstance(columns, Exception):
-                job.put([c if c is None else c[start:stop] for c in columns], len(part), seconds)
+                job.put([c if c is None else c[start:stop] for c in columns], len(part), seconds, finite)
                 if job.left:
                     self._jobs.append(job)
             elif len(batch) > 1:

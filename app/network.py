@@ -139,7 +139,7 @@ class Network:
 
     def _array(self, tensor: torch.Tensor) -> Array:
         array: Array = tensor.cpu().numpy()
-        return array
+        return np.ascontiguousarray(array)  # a part of the network's last layer is not, and JSON and files want it
 
     def _images(self, x: torch.Tensor) -> Array:
         return self._array(x).reshape(-1, *self._image_shape)
