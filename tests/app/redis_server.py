@@ -23,7 +23,7 @@ class RedisServer:
         self.process = subprocess.Popen(
             [*command, "--dir", str(self.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.ask("PING") != b"+PONG":
             assert self.process.poll() is None and time.monotonic() < deadline, "redis-server did not start"
             time.sleep(0.02)
@@ -31,7 +31,7 @@ class RedisServer:
     def ask(self, command: str) -> bytes:
         """The first line of the answer; nothing if there is none."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
                 connection.sendall(command.encode() + b"\r\n")
                 return connection.recv(4096).split(b"\r\n")[0]
         except OSError:
