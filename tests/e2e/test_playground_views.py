@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from models.data import load_mnist
 from tests.e2e.browser import assert_accessible
 from tests.e2e.conftest import NewPage
-from tests.e2e.server import wait_for
+from tests.e2e.server import running, wait_for
 from tests.e2e.test_playground import pixels_of, ready, set_slider
 
 pytestmark = pytest.mark.e2e
@@ -426,6 +426,16 @@ def test_a_denoising_model_is_not_compared_with_itself(page: Page) -> None:
     expect(page.locator(".panels figure")).to_have_count(3)
     page.get_by_role("button", name="Clear").click()
     expect(page.locator(".view").get_by_text("Draw a digit, or take one.")).to_be_visible()
+
+
+def test_without_a_denoising_model_the_noise_says_so(new_page: NewPage) -> None:
+    with running(REPARAM_MODELS="mnist-mlp") as (url, _):
+        page = new_page(url)
+        page.goto("/#view=noise")
+        ready(page)
+        expect(page.get_by_text("No denoising autoencoder is served here")).to_be_visible()
+        expect(page.locator(".panels figure")).to_have_count(3)
+        expect(panel(page, "Reconstructed by mnist-mlp")).to_contain_text("of the noise left")
 
 
 # All three
