@@ -9,7 +9,7 @@ PORT ?= 8000
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 2 -c constraints.txt
 
-.PHONY: serve test axe check format bench bench-serving screenshots lock clean
+.PHONY: serve test axe docs check format bench bench-serving screenshots lock clean
 
 serve: $(VENV)/.serve
 	exec $(BIN)/reparam serve --host $(HOST) --port $(PORT)
@@ -33,6 +33,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The documentation as a site, site/index.html. mkdocs-material tells of MkDocs' future at every build, unless it is told not to.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
@@ -53,7 +57,7 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) tests/e2e/node_modules
+	rm -rf $(VENV) site tests/e2e/node_modules
 
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}"'

@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await asyncio.to_thread(traces.close)
 
     app = FastAPIOffline(
+        redoc_url=None,  # it shows less than Swagger UI, and asks its makers' server for their logo
         title="Reparam",
         version=version("reparam"),
         description=DESCRIPTION,

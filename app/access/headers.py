@@ -13,15 +13,13 @@ INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DO
 def page_policy(page: bytes) -> str:
     """The Content-Security-Policy of a page of ours: files of this service, and the scripts in the page itself.
 
-    Swagger UI and ReDoc write styles into the page and images into the styles, show pictures as blobs, and ReDoc
-    searches in a worker that it makes from a blob.
+    Swagger UI writes styles into the page and images into the styles, and shows pictures as blobs.
     """
     hashes = (b64encode(sha256(script).digest()).decode() for script in INLINE_SCRIPT.findall(page))
     scripts = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)])
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
 

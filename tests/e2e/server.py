@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 REPARAM = str(Path(sys.executable).parent / "reparam")
-START_S = 60
+START_S = 180  # on a machine that is busy with other things
 
 
 def free_port() -> int:
