@@ -6,6 +6,7 @@ from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.access.headers import always
@@ -71,7 +72,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        super().on_body(body)
+        if self.cycle.body or len(body) > HIGH_WATER_LIMIT:
+            super().on_body(body)
+        elif not self.cycle.response_complete:
+            self.cycle.body = body  # type: ignore[assignment]  # uvicorn would copy it twice on its way
+            self.cycle.message_event.set()
         self._kept_bytes, self._adds = 0, False
 
     def on_message_complete(self) -> None:

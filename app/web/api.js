@@ -170,7 +170,7 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
     if (PASSING.has(answer.status)) {
       const told = Number(answer.headers.get("Retry-After"));
       const wait = Math.max(told || 0, Math.min(0.5 * 2 ** attempt, LONGEST_WAIT_S));
-      await again(answer.status === 429 ? "The service was asked too often." : "The service is overloaded.", wait, signal);
+      await again(`${problemOf(data, answer.status).title ?? "The service is overloaded"}.`, wait, signal);
       continue;
     }
     recovered();

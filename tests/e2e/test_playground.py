@@ -508,7 +508,7 @@ def test_it_waits_where_it_asked_too_often(new_page: NewPage, faults: Faults) ->
                  }
                }"""
         )
-        expect(page.get_by_text("The service was asked too often.")).to_be_visible()
+        expect(page.get_by_text("Too many requests. Trying again")).to_be_visible()
         expect(page.locator("#trouble")).to_be_empty()
         expect(page.get_by_text("decoded from the sliders")).to_be_visible()
         page.close()

@@ -43,8 +43,8 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
   root.append(
     h("div", {class: "controls"},
       field("How many", count),
-      h("div", {class: "field"}, field("Seed", seed), h("button", {type: "button", onclick: another}, "Another")),
-      field("Temperature", temperature, warmth, "lower is safer, higher is wilder")),
+      field("Seed", seed, h("button", {type: "button", onclick: another}, "Another")),
+      field("Temperature", temperature, warmth, h("span", {class: "note"}, "lower is safer, higher is wilder"))),
     grid, said,
     h("p", {class: "caption"}, "Click one to open it in the sliders."),
     h("div", {class: "tools downloads"},
@@ -107,8 +107,7 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
   }
 }
 
-function field(label, control, output = null, hint = null) {
+function field(label, control, ...beside) {
   control.id = uniqueId("field");
-  return h("div", {class: "field"}, h("label", {for: control.id, class: "caption"}, label), control, output,
-    hint ? h("span", {class: "note"}, hint) : null);
+  return h("div", {class: "field"}, h("label", {for: control.id}, label), h("div", {class: "tools"}, control, beside));
 }
