@@ -48,6 +48,16 @@ def test_every_problem_is_described() -> None:
         assert re.search(rf"^\| `{name}` \| {status} \| .+ \|$", text, re.MULTILINE), name
 
 
+def test_every_view_of_the_playground_is_shown() -> None:
+    text = (DOCS / "playground.md").read_text()
+    views = sorted((ROOT / "app" / "web" / "views").glob("*.js"))
+    assert len(views) >= 6
+    for view in views:
+        (title,) = re.findall(r'^export const title = "(.+)";$', view.read_text(), re.MULTILINE)
+        section = re.search(rf"^## {title}\n(.+?)^## ", text, re.MULTILINE | re.DOTALL)
+        assert section and f"](images/playground-{view.stem}.png)" in section[1], title
+
+
 def test_every_key_of_a_recipe_is_described() -> None:
     text = (DOCS / "training.md").read_text()
     for section, kind in {"": Recipe, "data.": DataRecipe, "training.": OptimizationRecipe}.items():
