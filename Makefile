@@ -9,13 +9,18 @@ PORT ?= 8000
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 2 -c constraints.txt
 
-.PHONY: serve test check format bench bench-serving lock clean
+.PHONY: serve test axe docs check format bench bench-serving screenshots lock clean
 
 serve: $(VENV)/.serve
 	exec $(BIN)/reparam serve --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev axe
 	$(BIN)/python -m pytest $(ARGS)
+
+# What the browser tests load; without npm they skip what needs it, but fail in continuous integration.
+axe:
+	@cd tests/e2e && if command -v npm >/dev/null && [ ! node_modules -nt package.json ]; then \
+	  npm install --no-package-lock --no-audit --no-fund --loglevel=error && touch node_modules || true; fi
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -28,12 +33,20 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The documentation as a site, site/index.html. mkdocs-material tells of MkDocs' future at every build, unless it is told not to.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 # Takes three quarters of an hour, most of it the soak; ARGS='--soak-minutes 2' takes less.
 bench-serving: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+# The playground as it is, for the README; needs Debian's chromium.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m scripts.screenshots
 
 # Pins every package, the transitive ones too, at what a fresh environment resolves to today.
 lock:
@@ -44,7 +57,7 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site tests/e2e/node_modules
 
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}"'

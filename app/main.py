@@ -8,7 +8,6 @@ from importlib.metadata import version
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app.access import add_access
@@ -69,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await asyncio.to_thread(traces.close)
 
     app = FastAPIOffline(
+        redoc_url=None,  # it shows less than Swagger UI, and asks its makers' server for their logo
         title="Reparam",
         version=version("reparam"),
         description=DESCRIPTION,
@@ -80,7 +80,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     resources = [one for one in RESOURCES if settings.metrics or one is not metrics]
     routes = [route for resource in resources for route in resource.router.routes]
     app.router.routes[:0] = routes  # themselves, and first: to look in routers for the route takes its time
-    app.add_api_route("/", _to_docs, include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Direct, routes)
@@ -89,7 +88,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Observation, access_log=settings.access_log)
     app.add_middleware(PlainStartError)
     return app
-
-
-async def _to_docs() -> RedirectResponse:
-    return RedirectResponse("/docs")

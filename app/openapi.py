@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.access import declare_keys
-from app.answers import JSON, ImageForm, MapForm, NumberForm
+from app.answers import JSON, PNG, ImageForm, MapForm, NumberForm
 from app.bodies import ENDS_IN, IMAGES_IN, LATENTS_IN, MULTIPART
 from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON, speaks_oip
@@ -33,10 +33,11 @@ ANSWERS = {
     "score": NumberForm.offered,
     "decode": ImageForm.offered,
     "reconstruct": ImageForm.offered,
+    "fit": ImageForm.offered,
     "interpolate": ImageForm.offered,
     "sample": ImageForm.offered,
     "sample_with_body": ImageForm.offered,
-    "get_map": MapForm.offered,
+    "get_map": (PNG, *MapForm.offered),  # Swagger UI asks for the first, and takes seconds to print the numbers
 }
 # What not every model can, by operation; the picture of a map needs a prior, as samples do.
 NEEDED: dict[str, set[Capability]] = {
@@ -117,6 +118,7 @@ async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
     return {
         "encode": _forms(images, IMAGES_IN),
         "reconstruct": _forms(images, IMAGES_IN),
+        "fit": _forms(images, IMAGES_IN),
         "interpolate": _forms(two, ENDS_IN),
         "score": _forms(images, IMAGES_IN),
         "decode": _forms({JSON: {"schema": _ref("Latents"), "example": {"latents": codes[:1]}}}, LATENTS_IN),

@@ -15,6 +15,8 @@ import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
 from app import metrics
+from app.listeners import Acceptor
+from app.protocol import BoundedProtocol
 
 if TYPE_CHECKING:
     from app.engine import Engine
@@ -82,12 +84,16 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.lifespan = Lifespan(self.config, self._take_over)
-        await super().startup(sockets)
+        await super().startup([])
+        self.servers = [Acceptor(sockets or (), self._connection)]  # type: ignore[list-item]  # it can be closed
         # What the start made stays: looking through it for garbage, again and again, stops requests for 100 ms.
         gc.collect()
         gc.freeze()
         if self.started and self._announce:
             self._announce(self.lifespan.state["engine"])
+
+    def _connection(self) -> BoundedProtocol:
+        return BoundedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
@@ -110,6 +116,9 @@ class Server(uvicorn.Server):
             logger.exception("the models were not reloaded; the old ones go on")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self.servers:
+            acceptor.close()
+            await acceptor.wait_closed()  # uvicorn then asks every connection there is to end
         await super().shutdown(sockets)
         self._share()
 

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         None, description="Keys that callers need, separated by commas; with none here or in the file, none is needed."
     )
     api_keys_file: Path | None = Field(None, description="A file with a key a line, # before comments.")
-    open_docs: bool = Field(True, description="`/docs`, `/redoc` and the schema need no key.")
+    open_docs: bool = Field(True, description="The page at `/`, `/docs` and the schema need no key.")
     open_metrics: bool = Field(False, description="`/metrics` needs no key.")
     rate_limit: str | None = Field(
         None,

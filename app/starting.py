@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from app.access.headers import SecurityHeaders
 from app.answers import json_answer
 from app.errors import StartingError, answer_error
+from app.listeners import Acceptor
 from app.observation import request_id
 from app.protocol import BoundedProtocol
 from app.settings import Settings
@@ -78,27 +79,15 @@ class Starting:
         def connection() -> BoundedProtocol:
             return BoundedProtocol(config=config, server_state=state, app_state={"settings": self._settings})
 
-        accepted: set[asyncio.Task[object]] = set()  # that have no protocol yet
-
-        def accept(listener: socket.socket) -> None:
-            with suppress(OSError):  # a worker has taken it, or its caller has gone
-                taken, _ = listener.accept()
-                taken.setblocking(False)
-                task = self._loop.create_task(self._loop.connect_accepted_socket(connection, taken))
-                accepted.add(task)
-                task.add_done_callback(accepted.discard)
-
-        # Not a server of asyncio's, which resets what it has accepted last when it is closed.
-        for listener in self._listeners:
-            listener.setblocking(False)
-            self._loop.add_reader(listener, accept, listener)
+        acceptor = Acceptor(self._listeners, connection)
         await self._closing.wait()
+        acceptor.close()
         for listener in self._listeners:
-            self._loop.remove_reader(listener)
             listener.close()
         self._closed.set()
+        await acceptor.wait_closed()
         # Each connection ends with its answer, or when it has sent nothing for too long.
-        while (accepted or state.connections) and not self._leaving.is_set():
+        while state.connections and not self._leaving.is_set():
             await asyncio.sleep(0.05)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,6 +24,7 @@ NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"
 _MAX_NPY_HEADER = 1024  # NumPy writes 128 bytes for an array without fields
 _MAX_SAFETENSORS_HEADER = 16 * 2**10  # of which metadata may take the most
 _MAX_DIMENSIONS = 4
+_BITS_OF_ONE = int(np.float32(1).view(np.uint32))
 _DTYPES = {"U8": "|u1", "F16": "<f2", "F32": "<f4", "F64": "<f8"}  # of safetensors, as NumPy has them
 
 
@@ -99,8 +100,8 @@ def as_images(values: Values, image_shape: tuple[int, int]) -> Array:
         images = np.divide(values, np.float32(255), dtype=np.float32, order="C")
     else:
         images = _float32(values)
-        low, high = images.min(initial=1), images.max(initial=0)  # NaN is neither
-        if not (low >= 0 and high <= 1):
+        if not _within_unit(images):
+            low, high = images.min(), images.max()
             raise InputError(f"images: expected numbers in 0..1 (or uint8 in 0..255), found {low:g} to {high:g}")
     return images.reshape(-1, rows, columns)
 
@@ -123,8 +124,9 @@ def as_latents(values: Values, width: int) -> Array:
 def write_npy(array: Array) -> bytes:
     """A .npy file."""
     head = BytesIO()
+    array = np.ascontiguousarray(array)  # before its header is made, which tells the order
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
-    return b"".join((head.getvalue(), np.ascontiguousarray(array).data.cast("B")))
+    return b"".join((head.getvalue(), array.data.cast("B")))
 
 
 def write_safetensors(tensors: dict[str, Values], metadata: dict[str, str]) -> bytes:
@@ -153,6 +155,13 @@ def _float32(values: Values) -> Array:
     """Contiguous, aligned and writeable, which is what torch takes; float64 beyond the range becomes infinite."""
     with np.errstate(over="ignore"):
         return np.require(values, np.float32, ["C", "A", "W"])
+
+
+def _within_unit(values: Array) -> bool:
+    """Whether all are in 0..1. As whole numbers, the bits of those are below the bits of all others but of -0."""
+    if values.view(np.uint32).max(initial=0) <= _BITS_OF_ONE:
+        return True
+    return bool(values.min() >= 0 and values.max() <= 1)  # NaN is neither
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

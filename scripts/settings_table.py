@@ -1,4 +1,4 @@
-"""Writes the table of settings into README.md: python -m scripts.settings_table"""
+"""Writes the table of settings into docs/configuration.md: python -m scripts.settings_table"""
 
 import re
 from pathlib import Path
@@ -16,6 +16,6 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    readme = Path(__file__).resolve().parent.parent / "README.md"
+    page = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
     rows = re.compile(r"\| variable \| default \| what \|\n(\|.*\n)*")
-    readme.write_text(rows.sub(lambda _: table() + "\n", readme.read_text()))
+    page.write_text(rows.sub(lambda _: table() + "\n", page.read_text()))

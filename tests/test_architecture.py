@@ -71,5 +71,5 @@ def test_the_dockerfile_keeps_the_rules() -> None:
     assert end.returncode == 0, end.stdout
 
 
-def test_the_readme_has_every_setting() -> None:
-    assert table() in (ROOT / "README.md").read_text(), "run: python -m scripts.settings_table"
+def test_the_documentation_has_every_setting() -> None:
+    assert table() in (ROOT / "docs" / "configuration.md").read_text(), "run: python -m scripts.settings_table"

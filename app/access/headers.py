@@ -13,15 +13,13 @@ INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DO
 def page_policy(page: bytes) -> str:
     """The Content-Security-Policy of a page of ours: files of this service, and the scripts in the page itself.
 
-    Swagger UI and ReDoc write styles into the page and images into the styles, show pictures as blobs, and ReDoc
-    searches in a worker that it makes from a blob.
+    Swagger UI writes styles into the page and images into the styles, and shows pictures as blobs.
     """
     hashes = (b64encode(sha256(script).digest()).decode() for script in INLINE_SCRIPT.findall(page))
     scripts = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)])
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
 
@@ -40,7 +38,10 @@ def always(cross_origin: bool = False) -> list[tuple[bytes, bytes]]:
 
 
 class SecurityHeaders:
-    """Adds the security headers to every answer. A page is held until it is whole, for the hashes of its scripts."""
+    """Adds the security headers to every answer.
+
+    A page is held until it is whole, for the hashes of its scripts, unless it brings a policy of its own.
+    """
 
     def __init__(self, app: ASGIApp, cross_origin: bool = False) -> None:
         self.app = app
@@ -58,12 +59,15 @@ class SecurityHeaders:
             nonlocal held
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
+                own = html = False
                 for name, value in headers:
-                    if name == b"content-type" and value.startswith(b"text/html"):
-                        held = message
-                        return
+                    own = own or name == b"content-security-policy"
+                    html = html or (name == b"content-type" and value.startswith(b"text/html"))
+                if html and not own:
+                    held = message
+                    return
                 # A cache puts the headers of a 304 onto what it has, which may be a page.
-                added = self.always if message["status"] == 304 else self.answer
+                added = self.always if own or message["status"] == 304 else self.answer
                 message["headers"] = [*headers, *added]
             elif held is not None:
                 page.extend(message.get("body", b""))

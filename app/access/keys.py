@@ -89,10 +89,10 @@ class RequireKey:
         self.keys = keys
         self.limiter = limiter
         self.open = HEALTH | (DOCS if settings.open_docs else set()) | (METRICS if settings.open_metrics else set())
-        self.open_folder = (STATIC,) if settings.open_docs else ()
+        self.open_folders = STATIC if settings.open_docs else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] in self.open or scope["path"].startswith(self.open_folder):
+        if scope["type"] == "lifespan" or scope["path"] in self.open or scope["path"].startswith(self.open_folders):
             await self.app(scope, receive, send)
             return
         try:

@@ -1,7 +1,7 @@
 """What may be asked without a key."""
 
 HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
-DOCS = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+DOCS = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 METRICS = frozenset({"/metrics"})
 # The files that the pages load, and nothing else.
-STATIC = "/static-offline-docs/"
+STATIC = ("/static-offline-docs/", "/web/")

@@ -1,5 +1,18 @@
 """The HTTP resources, one file each: validate, one engine call, answer."""
 
-from app.routes import decode, encode, health, interpolate, metrics, models, reconstruct, sample, score, v2
+from app.routes import (
+    decode,
+    encode,
+    fit,
+    health,
+    interpolate,
+    metrics,
+    models,
+    playground,
+    reconstruct,
+    sample,
+    score,
+    v2,
+)
 
-RESOURCES = (encode, decode, reconstruct, interpolate, score, sample, models, health, metrics, v2)
+RESOURCES = (encode, decode, reconstruct, interpolate, score, sample, fit, models, health, metrics, v2, playground)

@@ -18,14 +18,15 @@ from app.main import create_app
 from app.settings import Settings
 from models.errors import InputError
 from tests.app.problems import assert_problem
-from tests.app.redis_server import RedisServer, need_redis
+from tests.app.redis_server import RedisServer
+from tests.needs import need
 
 ONE, OTHER = "the-key-of-one-caller", "the-key-of-another-caller"
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    need_redis()
+    need("redis-server", "the rate limit that replicas share")
     server = RedisServer(tmp_path)
     try:
         yield server

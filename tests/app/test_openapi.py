@@ -30,9 +30,8 @@ class Links(HTMLParser):
         self.found += [v for k, v in attrs if k in ("src", "href") and v and tag in ("script", "link", "img")]
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_the_page_loads_nothing_from_elsewhere(client: TestClient, page: str) -> None:
-    text = client.get(page).text
+def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    text = client.get("/docs").text
     links = Links()
     links.feed(text)
     assert any(link.endswith(".js") for link in links.found)
@@ -42,8 +41,8 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient, page: str) ->
     assert not re.findall(r"https?://(?!www\.w3\.org)", text)
 
 
-def test_the_root_leads_to_the_page(client: TestClient) -> None:
-    assert client.get("/").url.path == "/docs"
+def test_there_is_no_page_that_would(client: TestClient) -> None:
+    assert client.get("/redoc").status_code == 404
 
 
 def _operations(client: TestClient):
@@ -106,6 +105,7 @@ def test_every_example_runs_as_it_stands(client: TestClient) -> None:
         "encode",
         "decode",
         "reconstruct",
+        "fit",
         "interpolate",
         "score",
         "sample",

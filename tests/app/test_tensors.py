@@ -61,6 +61,11 @@ def test_both_forms_come_back_and_are_what_the_libraries_read(digits: np.ndarray
     assert name == "images" and np.array_equal(read, images[:, ::2])
 
 
+def test_an_array_in_another_order_is_written_as_it_is_read() -> None:
+    turned = np.arange(6, dtype=np.float32).reshape(1, 2, 3).transpose(0, 2, 1)
+    assert np.array_equal(np.load(io.BytesIO(write_npy(turned)), allow_pickle=False), turned)
+
+
 @pytest.mark.parametrize("shape", [(5, 28, 28), (5, 1, 28, 28), (5, 784)])
 def test_contiguous_float32_is_a_view_of_the_body(digits: np.ndarray, shape: tuple[int, ...]) -> None:
     x = (digits[:5].astype(np.float32) / 255).reshape(shape)

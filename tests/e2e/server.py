@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 REPARAM = str(Path(sys.executable).parent / "reparam")
-START_S = 120  # a new machine, or a busy one
+START_S = 180  # on a machine that is new, or busy with other things
 STOP_S = 60
 
 
@@ -57,14 +57,15 @@ def workers_of(supervisor: int) -> set[int]:
 
 @contextmanager
 def running(
-    *arguments: str, log: Path | None = None, **environment: str
+    *arguments: str, log: Path | None = None, port: int = 0, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address and the process of a server; it is stopped as an operator would, and must end cleanly.
 
     Args:
         log: where its log goes, which under load is too long for a pipe that nobody reads.
+        port: to listen on; 0 takes a free one.
     """
-    port = free_port()
+    port = port or free_port()
     with log.open("w") if log else nullcontext(subprocess.PIPE) as out:
         process = subprocess.Popen(
             [REPARAM, "serve", "--port", str(port), *arguments],

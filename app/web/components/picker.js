@@ -1,0 +1,127 @@
+// How to say which digit is meant: draw it, give a picture file, or click a real one.
+
+import {Problem} from "../api.js";
+import {coalesce} from "../coalesce.js";
+import {digitOf, digitOfPixels, digitOfStrokes, testDigits} from "../digit.js";
+import {h} from "../dom.js";
+import {pad, strokesFile} from "./pad.js";
+import {tile} from "./tile.js";
+
+const AT_ONCE = 10; // test digits, one of each class
+const takers = new WeakMap(); // of an element of a picker: what takes a picture file
+let lastUsed = null; // of these elements
+
+/**
+ * `onDigit(digit)` is called with every digit that the user chooses, and while one is drawn; with null when the sheet is
+ * cleared. Returns {element, show(source): shows the digit that a source tells of, and resolves to it or to null}.
+ */
+export function picker({api, label, onDigit}) {
+  const sheet = pad({label: `${label}: draw here with a mouse, a finger or a pen`, onStrokes: (strokes) => fitStrokes(strokes)});
+  const said = h("p", {class: "said", role: "status"});
+  const file = h("input", {type: "file", accept: "image/*", class: "unseen", "aria-label": `${label}: a picture file`,
+    onchange: () => file.files[0] && take(file.files[0])});
+  const undo = h("button", {type: "button", class: "quiet", onclick: () => sheet.undo()}, "Undo");
+  const clear = h("button", {type: "button", class: "quiet", onclick: () => sheet.clear()}, "Clear");
+  const row = h("div", {class: "examples", role: "group", "aria-label": `${label}: real test digits`});
+  let first = 0;
+  const others = h("button", {type: "button", class: "quiet", onclick: () => turn(AT_ONCE)}, "Others");
+  const element = h("div", {class: "picker"},
+    h("div", {class: "sheet"}, sheet.element, h("p", {class: "hint", "aria-hidden": "true"}, "draw a digit")),
+    h("div", {class: "tools"}, undo, clear, h("label", {class: "button quiet"}, "Picture …", file)),
+    said,
+    h("div", {class: "tools"}, h("p", {class: "caption"}, "or take a real one"), others),
+    row,
+  );
+  turn(0);
+
+  const fitStrokes = coalesce(async (strokes) => {
+    say("");
+    element.classList.toggle("empty", !strokes.length);
+    if (!strokes.length) return onDigit(null);
+    const {pixels} = await api.fit(await strokesFile(strokes));
+    onDigit(digitOfStrokes(strokes, pixels));
+  }, failed);
+
+  async function take(given) {
+    say("");
+    try {
+      const {pixels} = await api.fit(given);
+      const digit = digitOfPixels(pixels, given.name ? `the picture ${given.name}` : "a picture");
+      // What the service reads and the browser does not, TIFF say, is shown as the service sees it.
+      const picture = await createImageBitmap(given).catch(() => null);
+      sheet.show(picture ? {picture} : {pixels: digit.pixels});
+      element.classList.remove("empty");
+      onDigit(digit);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  async function turn(by) {
+    const digits = await testDigits();
+    first = (first + by) % digits.length;
+    row.replaceChildren(...digits.slice(first, first + AT_ONCE).map((digit) =>
+      h("button", {type: "button", class: "digit", title: digit.label, "aria-label": digit.label, onclick: () => {
+        say("");
+        sheet.show({pixels: digit.pixels});
+        element.classList.remove("empty");
+        onDigit(digit);
+      }}, tile("", digit.pixels))));
+    for (const canvas of row.querySelectorAll("canvas")) canvas.setAttribute("aria-hidden", "true");
+  }
+
+  function failed(error) {
+    if (!(error instanceof Problem)) console.error(error);
+    say(error.message);
+  }
+
+  function say(text) {
+    said.textContent = text;
+  }
+
+  takers.set(element, take);
+  for (const use of ["pointerdown", "focusin"]) element.addEventListener(use, () => (lastUsed = element));
+  element.addEventListener("dragover", () => element.classList.add("dropping"));
+  element.addEventListener("dragleave", () => element.classList.remove("dropping"));
+  element.addEventListener("drop", () => {
+    element.classList.remove("dropping");
+    lastUsed = element; // the drop goes on to the page, below
+  });
+  return {
+    element,
+    async show(source) {
+      const found = source ? await digitOf(source) : null;
+      if (!found) {
+        sheet.show({});
+        element.classList.add("empty");
+        return null;
+      }
+      element.classList.remove("empty");
+      sheet.show(found.strokes ? {strokes: found.strokes} : {pixels: found.pixels});
+      if (found.pixels) return found;
+      const {pixels} = await api.fit(await strokesFile(found.strokes));
+      return digitOfStrokes(found.strokes, pixels);
+    },
+  };
+}
+
+/** Give a picture to the picker that was used last, or to the first that is there. */
+function give(picture) {
+  const there = [...document.querySelectorAll(".picker")].filter((element) => element.checkVisibility());
+  takers.get(there.includes(lastUsed) ? lastUsed : there[0])?.(picture);
+}
+
+// A picture that is dropped beside a picker is meant for one too; left alone, the browser would open it instead.
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  const [given] = event.dataTransfer.files;
+  if (given) give(given);
+});
+addEventListener("paste", (event) => {
+  const [given] = [...(event.clipboardData?.files ?? [])].filter(({type}) => type.startsWith("image/"));
+  if (given) {
+    event.preventDefault();
+    give(given);
+  }
+});

@@ -1,0 +1,71 @@
+"""Take docs/images/playground-*.png: the playground on a service with the shipped models (`make screenshots`).
+
+Needs Debian's Chromium. The files are small: a palette holds what a page of few colours has.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.browser import ACTION_MS, chromium
+from tests.e2e.server import running
+
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+COLOURS = 256
+
+
+class Shot(NamedTuple):
+    """A picture: what the address says, and on what it is looked at."""
+
+    name: str
+    state: str
+    width: int = 1280
+    height: int = 800
+    scheme: str = "light"
+
+
+SHOTS = (
+    Shot("draw", "view=draw"),
+    Shot("posterior", "view=posterior", height=930),
+    Shot("between", "view=between&between.at=8", height=930),
+    Shot("map", "view=map&model=mnist-2d&digit=t12", height=930),
+    Shot("noise", "view=noise&digit=t12", height=930),
+    Shot("samples", "view=samples&model=mnist-flow&count=64"),
+    Shot("dark", "view=posterior&model=mnist-flow&digit=t8", height=930, scheme="dark"),
+    Shot("phone", "view=draw&digit=t4", width=390, height=844),
+)
+
+
+def main() -> None:
+    with running(REPARAM_ACCESS_LOG="false") as (url, _), chromium() as browser:
+        for shot in SHOTS:
+            _save(browser, url, shot)
+
+
+def _save(browser: Browser, url: str, shot: Shot) -> None:
+    phone = shot.width < 500
+    context = browser.new_context(
+        viewport={"width": shot.width, "height": shot.height},
+        color_scheme=shot.scheme,
+        device_scale_factor=2 if phone else 1,
+        is_mobile=phone,
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(ACTION_MS)
+    page = context.new_page()
+    page.goto(f"{url}/#{shot.state}")
+    expect(page.locator("details.request")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    to = IMAGES / f"playground-{shot.name}.png"
+    page.screenshot(path=to)
+    context.close()
+    with Image.open(to) as image:
+        palette = image.convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        palette.save(to, optimize=True)
+    print(f"{to.name}: {to.stat().st_size / 1024:.0f} kB")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What the pages of the documentation show is what happens, in every language that they show it in."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.e2e.examples import agree, assert_program, assert_sessions, blocks
+from tests.needs import need
+
+pytestmark = pytest.mark.e2e
+
+DOCS = ROOT / "docs"
+
+
+def _with(language: str) -> list[str]:
+    """The pages that have examples in it."""
+    pages = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    return [page for page in pages if blocks((DOCS / page).read_text(), language)]
+
+
+def test_the_comparison_can_fail() -> None:
+    assert agree("[1.0012, ...] a", "[1.0013, 2.5] a")
+    assert not agree("[1.0, ...]", "[1.1, 2.5]")
+    assert not agree("yes", "no")
+
+
+def test_the_api_is_shown_in_three_languages() -> None:
+    page = (DOCS / "api.md").read_text()
+    assert len(blocks(page, "console")) >= len(blocks(page, "python")) == len(blocks(page, "javascript")) >= 10
+
+
+@pytest.mark.parametrize("page", _with("console"))
+def test_the_commands_print_what_is_shown(page: str, tmp_path: Path) -> None:
+    assert_sessions((DOCS / page).read_text(), tmp_path)
+
+
+@pytest.mark.parametrize("page", _with("python"))
+def test_the_python_prints_what_is_shown(page: str, service: str, tmp_path: Path) -> None:
+    assert_program((DOCS / page).read_text(), "python", service, tmp_path)
+
+
+@pytest.mark.parametrize("page", _with("javascript"))
+def test_the_javascript_prints_what_is_shown(page: str, service: str, tmp_path: Path) -> None:
+    need("node", "the examples in JavaScript")
+    assert_program((DOCS / page).read_text(), "javascript", service, tmp_path)
+
+
+def test_every_metric_that_is_named_is_there_and_every_one_that_is_there_is_named(service: str) -> None:
+    families = set(re.findall(r"^# TYPE (reparam_\w+) ", httpx.get(f"{service}/metrics").text, re.MULTILINE))
+    families = {name for name in families if not name.endswith("_created")}
+    page = (DOCS / "operations.md").read_text()
+    assert families == set(re.findall(r"^\| `(reparam_\w+)` \|", page, re.MULTILINE))
+    (group,) = yaml.safe_load((ROOT / "deploy" / "prometheus-rules.yml").read_text())["groups"]
+    for rule in group["rules"]:
+        named = set(re.findall(r"\breparam_\w+", rule["expr"]))
+        assert {re.sub("_(bucket|count|sum)$", "", name) for name in named} <= families, rule["alert"]
+        assert named or rule["expr"].startswith("up{"), rule["alert"]

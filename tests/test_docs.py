@@ -1,0 +1,80 @@
+"""The documentation says what is so, and its links lead somewhere."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from app.errors import PROBLEMS
+from models.training.objectives import Elbo, Iwae
+from models.training.recipe import DataRecipe, OptimizationRecipe, Recipe
+from scripts import draw_why_variational
+from tests.conftest import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("models/zoo/*/README.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    for link, _, anchor in re.findall(r"\]\(([^)#\s]*)(#([^)\s]+))?\)", page.read_text()):
+        if not link.startswith(("http://", "https://")):
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page}: {link}"
+            assert not anchor or anchor in _anchors(target), f"{page}: {link}#{anchor}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """What the page's headings are called in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_decision_is_in_the_index() -> None:
+    index = (DOCS / "decisions" / "README.md").read_text()
+    for page in sorted((DOCS / "decisions").glob("0*.md")):
+        title = page.read_text().splitlines()[0]
+        assert re.search(rf"\| \[{page.name[:4]}\]\({page.name}\) \| .+ \|", index), page.name
+        assert title.startswith(f"# {int(page.name[:4])}. "), page.name
+
+
+def test_every_problem_is_described() -> None:
+    text = (DOCS / "api.md").read_text()
+    for status, name, _ in PROBLEMS.values():
+        assert re.search(rf"^\| `{name}` \| {status} \| .+ \|$", text, re.MULTILINE), name
+
+
+def test_every_key_of_a_recipe_is_described() -> None:
+    text = (DOCS / "training.md").read_text()
+    for section, kind in {"": Recipe, "data.": DataRecipe, "training.": OptimizationRecipe}.items():
+        for key in kind.model_fields.keys() - {"model", "data", "objective", "training"}:
+            assert re.search(rf"^\| .*`({section}|\.){key}`", text, re.MULTILINE), section + key
+    for key in Elbo.model_fields.keys() | Iwae.model_fields.keys():
+        assert re.search(rf"^\| `objective\.kind` .*`{key}`|^\| `objective\.{key}`", text, re.MULTILINE), key
+
+
+def test_the_alerts_are_rules_of_problems_that_there_are() -> None:
+    (group,) = yaml.safe_load((ROOT / "deploy" / "prometheus-rules.yml").read_text())["groups"]
+    assert len({rule["alert"] for rule in group["rules"]}) == len(group["rules"]) >= 5
+    types = {name for rule in group["rules"] for name in re.findall(r'type="([^"]+)"', rule["expr"])}
+    assert types and types <= {name for _, name, _ in PROBLEMS.values()}
+    for rule in group["rules"]:
+        assert rule["annotations"]["summary"]
+
+
+def test_the_pictures_are_what_the_shipped_models_draw(
+    mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draw_why_variational, "PICTURES", tmp_path)
+    monkeypatch.setattr(draw_why_variational, "SAMPLES", 100)
+    monkeypatch.setattr(sys, "argv", ["draw_why_variational", "--data", str(mnist)])
+    draw_why_variational.main()
+    shown = set(re.findall(r"\]\(pictures/(.+?)\)", (DOCS / "why-variational.md").read_text()))
+    assert shown == {path.name for path in (DOCS / "pictures").iterdir()} == {path.name for path in tmp_path.iterdir()}
+    for name in shown - {"codes.png"}:  # of all test digits, of which there is a tenth here
+        here, there = (np.asarray(Image.open(folder / name), np.int16) for folder in (tmp_path, DOCS / "pictures"))
+        assert abs(here - there).mean() < 1, f"{name}: run: python -m scripts.draw_why_variational"
