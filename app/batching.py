@@ -7,7 +7,7 @@ loop; the others wait for the pass in progress and no longer, then share the nex
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple
@@ -32,6 +32,7 @@ class Result(NamedTuple):
     columns: Columns  # (N, ...) each
     queue_s: float  # from the call to its first pass
     infer_s: float  # in passes, the neighbours' share included
+    finite: bool  # all numbers of those passes, the neighbours' included
 
 
 class Observer:
@@ -52,6 +53,7 @@ class _Job:
         self.queued = time.perf_counter()
         self.started = 0.0
         self.infer_s = 0.0
+        self.finite = True
 
     @property
     def left(self) -> int:
@@ -62,9 +64,10 @@ class _Job:
         self.started = self.started or time.perf_counter()
         return self.rows[self.done : self.done + room]
 
-    def put(self, columns: Columns, count: int, seconds: float) -> None:
+    def put(self, columns: Columns, count: int, seconds: float, finite: bool) -> None:
         """What became of the rows that were taken; with the last of them the job is done."""
         self.infer_s += seconds
+        self.finite &= finite
         if count == len(self.rows):
             self.columns = columns
         else:
@@ -76,7 +79,7 @@ class _Job:
                     whole[self.done : self.done + count] = part
         self.done += count
         if not self.left:
-            self.future.set_result(Result(self.columns, self.started - self.queued, self.infer_s))
+            self.future.set_result(Result(self.columns, self.started - self.queued, self.infer_s, self.finite))
 
 
 _Batch = list[tuple[_Job, Array]]
@@ -94,8 +97,8 @@ class Lane:
         sizes: how many rows a pass may have, ascending, by the function's name.
         max_waiting: rows that may wait, those of the pass in progress not counted; a job that finds nobody waiting is
             taken whatever its size.
-        executor: of one thread, where the passes run; None runs them on the event loop, which is right for a model
-            that takes no longer than the way to a thread and back.
+        executor: of one thread, where the passes run.
+        inline: the functions whose passes are so short that they run on the event loop instead.
     """
 
     def __init__(
@@ -103,11 +106,12 @@ class Lane:
         passes: Mapping[str, Pass],
         sizes: Mapping[str, Sequence[int]],
         max_waiting: int,
-        executor: Executor | None = None,
+        executor: Executor,
+        inline: Collection[str] = (),
         observer: Observer | None = None,
     ) -> None:
         self._passes, self._sizes, self._max_waiting = passes, sizes, max_waiting
-        self._executor, self._observer = executor, observer or Observer()
+        self._executor, self._inline, self._observer = executor, inline, observer or Observer()
         self._jobs: deque[_Job] = deque()
         self._busy = False
         self.waiting = 0  # rows
@@ -151,7 +155,7 @@ class Lane:
         function = batch[0][0].function
         rows = self._stack(function, [part for _, part in batch])
         loop = asyncio.get_running_loop()
-        if self._executor is None:
+        if function in self._inline:
             self._finish(batch, *self._forward(function, rows))
             loop.call_soon(self._next)  # whatever else there is to do gets its turn between
         else:
@@ -206,6 +210,7 @@ class Lane:
     def _finish(self, batch: _Batch, columns: Columns | Exception, seconds: float) -> None:
         """Give every job its rows, or try each alone where a pass of several failed: one must not fail another."""
         self._observer.passed(batch[0][0].function, sum(len(part) for _, part in batch), seconds)
+        finite = not isinstance(columns, Exception) and all(np.isfinite(c).all() for c in columns if c is not None)
         again: list[_Job] = []
         start = 0
         for job, part in batch:
@@ -213,7 +218,7 @@ class Lane:
             if job.future.done():  # cancelled meanwhile
                 self.waiting += len(part) - job.left
             elif not isinstance(columns, Exception):
-                job.put([c if c is None else c[start:stop] for c in columns], len(part), seconds)
+                job.put([c if c is None else c[start:stop] for c in columns], len(part), seconds, finite)
                 if job.left:
                     self._jobs.append(job)
             elif len(batch) > 1:

@@ -138,9 +138,11 @@ class Model:
         draws = self.config.novelty.draws if self.config.novelty else novelty.DRAWS
         network = Network(checkpoint.model, self.image_shape, draws, find_device(self._device))
         network.warm()
-        thread = None if network.cheap else ThreadPoolExecutor(1, f"infer-{self.name}")
+        thread = ThreadPoolExecutor(1, f"infer-{self.name}")  # which starts with its first pass
         self._map = checkpoint.map
-        self._lane = Lane(network.passes, network.sizes, self._max_waiting, thread, _Measured(self.name))
+        self._lane = Lane(
+            network.passes, network.sizes, self._max_waiting, thread, network.inline, _Measured(self.name)
+        )
 
     def successor(self) -> Self:
         """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
@@ -149,19 +151,18 @@ class Model:
     async def encode(self, images: Array) -> Encoded:
         """Images (N, H, W) in [0, 1] -> the posterior. Raises: ShapeError; InputError."""
         mean, variance = await self._run("encode", self._checked(images))
-        return Encoded(_finite("mean", mean), None if variance is None else _finite("variance", variance))
+        assert mean is not None  # noqa: S101  for the type checker
+        return Encoded(mean, variance)
 
     async def decode(self, latents: Array) -> Array:
         """Latents (N, Z) -> images (N, H, W) in [0, 1]. Raises: ShapeError; InputError."""
         if latents.ndim != 2 or latents.shape[1] != self.latents:
             raise ShapeError(f"latents: expected shape (N, {self.latents}) for {self.name}, found {latents.shape}")
-        (images,) = await self._run("decode", latents)
-        return _finite("images", images)
+        return await self._run_for_one("decode", latents)
 
     async def reconstruct(self, images: Array) -> Array:
         """Images (N, H, W) in [0, 1] -> what the model makes of them. Raises: ShapeError; InputError."""
-        (rebuilt,) = await self._run("reconstruct", self._checked(images))
-        return _finite("images", rebuilt)
+        return await self._run_for_one("reconstruct", self._checked(images))
 
     async def interpolate(self, ends: Array, steps: int, path: Way = "linear") -> Interpolated:
         """Decode codes on the way between two, which are exactly its ends.
@@ -183,17 +184,15 @@ class Model:
         if path == "linear":
             latents = linear(codes[0], codes[1], steps)
         else:
-            (noise,) = await self._run("to_noise", codes)
-            first, last = _finite("noise", noise)
+            first, last = await self._run_for_one("to_noise", codes)
             latents = (await self._codes(spherical(first, last, steps))).copy()
             latents[0], latents[-1] = codes  # a flow and its inverse round
         return Interpolated(await self.decode(latents), latents)
 
     async def score(self, images: Array) -> Scored:
         """How probable images (N, H, W) in [0, 1] are. Raises: ShapeError; InputError."""
-        columns = await self._run("score", self._checked(images))
-        log_likelihood = _finite("log_likelihood", columns[0])
-        kl = None if columns[1] is None else _finite("kl", columns[1])
+        log_likelihood, kl = await self._run("score", self._checked(images))
+        assert log_likelihood is not None  # noqa: S101  for the type checker
         surprise = -log_likelihood if kl is None else kl - log_likelihood
         known = self.config.novelty
         return Scored(
@@ -278,16 +277,24 @@ class Model:
         return self._lane
 
     async def _run(self, function: str, rows: Array) -> Columns:
+        """What a pass makes of rows. Raises: InputError: if it is not finite. OverloadedError."""
         lane = self._lane or await self._ready()
-        columns, queue_s, infer_s = await lane.run(function, rows)
+        columns, queue_s, infer_s, finite = await lane.run(function, rows)
         spend("queue", queue_s)
         spend("infer", infer_s)
+        if not finite and not all(column is None or np.isfinite(column).all() for column in columns):
+            raise InputError(f"{function}: the input drives the network out of float32's range; use smaller numbers")
         return columns
+
+    async def _run_for_one(self, function: str, rows: Array) -> Array:
+        """As `_run`, of a function with one column."""
+        (column,) = await self._run(function, rows)
+        assert column is not None  # noqa: S101  for the type checker
+        return column
 
     async def _codes(self, noise: Array) -> Array:
         """Standard normal noise (N, Z) -> codes (N, Z). Raises: InputError."""
-        (latents,) = await self._run("from_noise", noise)
-        return _finite("latents", latents)
+        return await self._run_for_one("from_noise", noise)
 
     def _checked(self, images: Array) -> Array:
         """Raises: ShapeError."""
@@ -395,9 +402,3 @@ def _load_changed(model: Model) -> Model | None:
     else:
         load_checkpoint(found.folder)
     return found if changed else None
-
-
-def _finite(name: str, values: Array | None) -> Array:
-    if values is None or not np.logical_and.reduce(np.isfinite(values), axis=None):
-        raise InputError(f"{name}: the input drives the network out of float32's range; use smaller numbers")
-    return np.ascontiguousarray(values)  # a slice of the network's last layer is not, and JSON and files want it

@@ -1,6 +1,7 @@
 """The ASGI application."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from app.direct import Direct
 from app.engine import Engine
 from app.errors import add_error_handlers
 from app.lifetime import Lifetime
+from app.metrics import FOLDER
 from app.middleware import HeadAsGet, PlainStartError
 from app.observation import Observation
 from app.oip import Statistics
@@ -60,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "readers": CapacityLimiter(settings.image_readers),
             "draining": asyncio.Event(),
             "traces": traces,
-            "statistics": Statistics(),
+            "statistics": Statistics(os.environ.get(FOLDER)),
         }
         if traces:
             await asyncio.to_thread(traces.close)

@@ -15,9 +15,10 @@ from models.errors import ReparamError
 Array = npt.NDArray[np.float32]
 Device = Literal["cpu", "cuda", "auto"]
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)  # rows of a pass
-LARGER_SIZES = (*SIZES, 128, 256)  # of a network so cheap that they take no longer
-CHEAP_S = 0.01  # what a pass may take on the event loop
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # rows of a pass
+LARGEST = 64  # in a thread; a score counts its draws
+PROBED = 16  # rows: so many arrive together under load
+CHEAP_S = 0.008  # what a pass may take on the event loop; one of the rows probed takes no more than half of it
 
 
 class DeviceError(ReparamError):
@@ -41,6 +42,9 @@ class Network:
     """An autoencoder's functions of rows, each row on its own: `encode`, `decode`, `reconstruct`, `score`, and the
     prior's `from_noise` and `to_noise`. Images are (N, H, W) in [0, 1], latents and noise (N, Z), scores (N,).
 
+    A function is `inline` if its passes are short enough for the event loop: a thread that computes beside it waits
+    for the interpreter after every layer, for longer than such a pass takes.
+
     Args:
         draws: from the posterior, that a score averages.
     """
@@ -48,9 +52,6 @@ class Network:
     def __init__(self, model: Autoencoder, image_shape: tuple[int, int], draws: int, device: torch.device) -> None:
         self._model = model.to(device)
         self._image_shape, self._draws, self._device = image_shape, draws, device
-        self.cheap = device.type == "cpu" and self._is_cheap()
-        largest = LARGER_SIZES if self.cheap else SIZES
-        scored = tuple(size for size in largest if size * draws <= largest[-1]) or (1,)
         self.passes: dict[str, Callable[[Array], Sequence[Array | None]]] = {
             "encode": self.encode,
             "decode": self.decode,
@@ -59,7 +60,10 @@ class Network:
             "from_noise": self.from_noise,
             "to_noise": self.to_noise,
         }
-        self.sizes = {function: scored if function == "score" else largest for function in self.passes}
+        row_s = self._row_s()
+        cheap = device.type == "cpu"
+        self.inline = {function for function in row_s if cheap and row_s[function] * PROBED <= CHEAP_S / 2}
+        self.sizes = {function: self._sizes(function, row_s[function]) for function in self.passes}
 
     def encode(self, images: Array) -> tuple[Array, Array | None]:
         """-> mean and variance (N, Z); a deterministic autoencoder has no variance."""
@@ -102,26 +106,40 @@ class Network:
             for size in self.sizes[function]:
                 self.passes[function](np.zeros((size, *shape), np.float32))
 
-    def _is_cheap(self) -> bool:
-        """Whether the largest pass is short enough for the event loop; one of fewer rows mostly tells already."""
-        return all(self._pass_s(size) < CHEAP_S for size in (SIZES[-3], LARGER_SIZES[-1]))
+    def _sizes(self, function: str, row_s: float) -> tuple[int, ...]:
+        if function in self.inline:
+            return tuple(size for size in SIZES if size * row_s <= CHEAP_S)
+        most = LARGEST // self._draws if function == "score" else LARGEST
+        return tuple(size for size in SIZES if size <= max(1, most))
 
-    def _pass_s(self, size: int) -> float:
-        """How long a pass of so many rows takes, in seconds of a processor, whoever else uses it."""
-        images = np.zeros((size, *self._image_shape), np.float32)
+    def _row_s(self) -> dict[str, float]:
+        """How long a row takes in a pass of some, by function, in seconds of a processor, whoever else uses it."""
+        encode, decode = self._measured("encode", self._image_shape), self._measured("decode", (self._model.latents,))
+        row_s = {
+            "encode": encode,
+            "decode": decode,
+            "reconstruct": encode + decode,
+            "score": encode + self._draws * decode,
+        }
+        for function in ("from_noise", "to_noise"):
+            row_s[function] = self._measured(function, (self._model.latents,)) if self._model.generative else 0.0
+        return row_s
+
+    def _measured(self, function: str, shape: tuple[int, ...]) -> float:
+        rows = np.zeros((PROBED, *shape), np.float32)
         spent = []
         for _ in range(4):  # the first is of a shape that is not warm
             began = time.thread_time()
-            self.reconstruct(images)
+            self.passes[function](rows)
             spent.append(time.thread_time() - began)
-        return min(spent[1:])
+        return min(spent[1:]) / PROBED
 
     def _tensor(self, rows: Array) -> torch.Tensor:
         return torch.from_numpy(rows).to(self._device)
 
     def _array(self, tensor: torch.Tensor) -> Array:
         array: Array = tensor.cpu().numpy()
-        return array
+        return np.ascontiguousarray(array)  # a part of the network's last layer is not, and JSON and files want it
 
     def _images(self, x: torch.Tensor) -> Array:
         return self._array(x).reshape(-1, *self._image_shape)

@@ -19,6 +19,11 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9!#$%&*+./:=?@^_|~-]{1,128}")  # visible ASC
 UNKNOWN = "other"  # the operation of a request for what is not there
 
 
+def request_id(given: bytes) -> str:
+    """A request's id: what its X-Request-ID gives, if that can be one."""
+    return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
 class Observation:
     """Notes every request, and answers an unexpected error.
 
@@ -35,15 +40,15 @@ class Observation:
             return
         began = perf_counter()
         state = scope.setdefault("state", {})
-        request_id = traceparent = tracestate = b""
+        given = traceparent = tracestate = b""
         for name, value in scope["headers"]:
             if name == b"x-request-id":
-                request_id = value
+                given = value
             elif name == b"traceparent":
                 traceparent = value
             elif name == b"tracestate":
                 tracestate = value
-        state["request_id"] = ids = request_id.decode() if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
+        state["request_id"] = ids = request_id(given)
         context = {"request_id": ids}
         traces: Traces | None = state.get("traces")
         span = traces.start(scope["method"], traceparent, tracestate) if traces else None

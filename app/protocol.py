@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._kept_bytes = 0  # of a head, or of trailers: since the message began, or since a piece of its body
         self._adds = False  # whether what is being parsed is no more than that
         self._running: RequestResponseCycle | None = None  # with pipelining, `cycle` is the last of several
+        self._todo: deque[tuple[RequestResponseCycle, ASGI3Application]] = deque()
+        self._task: asyncio.Task[None] | None = None  # that answers the connection's requests
+        self._idle: asyncio.Future[None] | None = None  # what it waits for between two of them
         self._due: float | None = None  # until when something is awaited, but for a body to be read
         self._timer: asyncio.TimerHandle | None = None  # rings no later; it runs on where `_due` changes
 
@@ -43,6 +47,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
         if self._running is not None and not self._running.response_complete:
             self._hang_up(self._running)
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -88,7 +94,28 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        self._todo.append((cycle, app))
+        if self._task is None or self._task.done():
+            self._task = self.loop.create_task(self._answer())
+        elif self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        self.tasks.add(self._task)  # what a stop waits for
+
+    async def _answer(self) -> None:
+        """Answer the connection's requests, one after another.
+
+        uvicorn makes a task of each. In Python 3.11 to make and to forget one takes as long as to read a digit.
+        """
+        while True:
+            while self._todo:
+                cycle, app = self._todo.popleft()
+                await cycle.run_asgi(app)
+            assert self._task is not None  # noqa: S101  for the type checker
+            self.tasks.discard(self._task)
+            if self.transport.is_closing():
+                return
+            self._idle = self.loop.create_future()
+            await self._idle
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         self._refuse(400, "malformed-request", "expected an HTTP/1.1 request with a known method, found something else")

@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
         """Ten times a second."""
         for model in self.lifespan.state["engine"].models.values():
             metrics.queue(model.name, model.queue_images, model.queue_age_s)
-        metrics.flush()
+        self._share()
         if self._stop_at is not None:
             self.lifespan.state["draining"].set()
             self.should_exit |= time.monotonic() >= self._stop_at
@@ -120,4 +120,9 @@ class Server(uvicorn.Server):
             acceptor.close()
             await acceptor.wait_closed()  # uvicorn then asks every connection there is to end
         await super().shutdown(sockets)
+        self._share()
+
+    def _share(self) -> None:
+        """Let the other workers see what was counted."""
         metrics.flush()
+        self.lifespan.state["statistics"].flush()

@@ -10,6 +10,7 @@ from uvicorn.config import STARTUP_FAILURE
 from app import logs, traces
 from app.access import check_access
 from app.engine import Engine
+from app.network import find_device
 from app.report import address_of, as_text, describe
 from app.server import Server
 from app.settings import Settings
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 def serve(settings: Settings, listener: socket.socket) -> int:
     """Serve on a socket that listens until a signal says to stop. Returns: the exit status.
 
-    Raises: CheckpointError: if several workers are to serve a bad checkpoint. ReparamError.
+    Raises: CheckpointError: if several workers are to serve a bad checkpoint. DeviceError; InputError.
     """
     if settings.otlp_endpoint:
         traces.check_installed()
@@ -41,6 +42,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         log_config=logs.config(settings.log_format, settings.log_level),
     )
     check_access(settings)
+    find_device(settings.device)
     starting = Starting([listener], settings)
     address = address_of(settings.host, listener.getsockname()[1])
 

@@ -3,18 +3,14 @@
 from contextvars import ContextVar
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, NamedTuple, get_args
+from typing import Literal
 
 Stage = Literal["read", "preprocess", "queue", "infer", "encode"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
-class Spell(NamedTuple):
-    """A stretch of time that a request spent in a stage."""
-
-    stage: Stage
-    end: float  # on the clock of `time.perf_counter`
-    seconds: float
+# A stretch of time that a request spent in a stage: which, when it ended on the clock of `time.perf_counter`, and its
+# seconds. A plain tuple, since every request makes several.
+Spell = tuple[Stage, float, float]
 
 
 _spells: ContextVar[list[Spell] | None] = ContextVar("spells", default=None)
@@ -31,12 +27,12 @@ def spend(name: Stage, seconds: float) -> None:
     """Note that the request has just spent so long in a stage; outside of a request nothing happens."""
     spells = _spells.get()
     if spells is not None:
-        spells.append(Spell(name, perf_counter(), seconds))
+        spells.append((name, perf_counter(), seconds))
 
 
 def spent(name: Stage) -> float:
     """The seconds that the request has spent in a stage so far."""
-    return sum(spell.seconds for spell in _spells.get() or () if spell.stage == name)
+    return sum(seconds for stage, _, seconds in _spells.get() or () if stage == name)
 
 
 class _Timer:
@@ -53,7 +49,7 @@ class _Timer:
     ) -> None:
         if (spells := _spells.get()) is not None:
             end = perf_counter()
-            spells.append(Spell(self._name, end, end - self._began))
+            spells.append((self._name, end, end - self._began))
 
 
 def stage(name: Stage) -> _Timer:

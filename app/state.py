@@ -22,7 +22,7 @@ class State(TypedDict):
     readers: CapacityLimiter  # of the threads that read uploaded images, which take the most memory
     draining: asyncio.Event  # set when the stop begins
     traces: Traces | None
-    statistics: Statistics  # of /v2, of this process
+    statistics: Statistics  # of /v2
 
 
 async def _settings(request: Request) -> Settings:

@@ -81,9 +81,9 @@ class Traces:
 
             now, clock = time_ns(), perf_counter()
             context = set_span_in_context(span)
-            for spell in spells:
-                end = now - int((clock - spell.end) * 1e9)
-                child = self._tracer.start_span(spell.stage, context, start_time=end - int(spell.seconds * 1e9))
+            for stage, ended, seconds in spells:
+                end = now - int((clock - ended) * 1e9)
+                child = self._tracer.start_span(stage, context, start_time=end - int(seconds * 1e9))
                 child.end(end)
             span.update_name(name)
             span.set_attributes({key: value for key, value in attributes.items() if value is not None})

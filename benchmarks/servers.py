@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
+import httpx
+
 from benchmarks.calls import BenchmarkError
 from tests.e2e.server import REPARAM, free_port
 
@@ -31,23 +33,27 @@ class Server:
 
 @contextmanager
 def reparam(*folders: Path, workers: int, **environment: str) -> Iterator[Server]:
-    """`reparam serve`, as it is shipped, on these checkpoints; the first is the default one."""
+    """`reparam serve` on these checkpoints, the first the default one; as it is shipped, but for its log of requests,
+    which the others do not write either.
+    """
     models = [f"--model={folder}" for folder in folders]
     command = (REPARAM, "serve", "--workers", str(workers), *models)
-    with _serving(command, workers, **environment) as server:
+    with _serving(command, workers, "/readyz", **{"REPARAM_ACCESS_LOG": "false"} | environment) as server:
         yield server
 
 
 @contextmanager
 def uvicorn(application: str, workers: int, **environment: str) -> Iterator[Server]:
-    """Another application, on the same kind of server; without a log of requests, which is in its favour."""
-    with _serving((*UVICORN, application, "--workers", str(workers)), workers, **environment) as server:
+    """Another application, on the same kind of server, without a log of requests."""
+    with _serving((*UVICORN, application, "--workers", str(workers)), workers, "/docs", **environment) as server:
         yield server
 
 
 @contextmanager
-def _serving(command: Sequence[str], workers: int, **environment: str) -> Iterator[Server]:
+def _serving(command: Sequence[str], workers: int, probe: str, **environment: str) -> Iterator[Server]:
+    """A service, once its probe is answered with 200, and by as many processes as it is to have."""
     port = free_port()
+    url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(
         [*command, "--port", str(port)],
         cwd=ROOT,
@@ -60,16 +66,22 @@ def _serving(command: Sequence[str], workers: int, **environment: str) -> Iterat
         log = _Log(process.stdout)
         try:
             deadline = time.monotonic() + START_S
-            while len(found := _polling(process.pid, port)) < workers:
+            while len(found := _polling(process.pid, port)) != workers or not _answers(url + probe):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise BenchmarkError(
                         f"{' '.join(command)}: expected {workers} workers that listen, found {len(found)}: {log.tail()}"
                     )
                 time.sleep(0.1)
-            yield Server(f"http://127.0.0.1:{port}", found)
+            yield Server(url, found)
         finally:
             _stop(process)
             log.join()
+
+
+def _answers(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(url).status_code == 200
+    return False
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

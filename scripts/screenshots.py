@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.browser import chromium
+from tests.e2e.browser import ACTION_MS, chromium
 from tests.e2e.server import running
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
@@ -28,12 +28,12 @@ class Shot(NamedTuple):
 
 SHOTS = (
     Shot("draw", "view=draw"),
-    Shot("posterior", "view=posterior", height=1010),
-    Shot("between", "view=between", height=900),
-    Shot("map", "view=map&model=mnist-2d&digit=t12", height=960),
-    Shot("noise", "view=noise", height=900),
+    Shot("posterior", "view=posterior", height=930),
+    Shot("between", "view=between&between.at=8", height=930),
+    Shot("map", "view=map&model=mnist-2d&digit=t12", height=930),
+    Shot("noise", "view=noise&digit=t12", height=930),
     Shot("samples", "view=samples&model=mnist-flow&count=64"),
-    Shot("dark", "view=posterior&model=mnist-flow&digit=t8", height=1010, scheme="dark"),
+    Shot("dark", "view=posterior&model=mnist-flow&digit=t8", height=930, scheme="dark"),
     Shot("phone", "view=draw&digit=t4", width=390, height=844),
 )
 
@@ -53,6 +53,7 @@ def _save(browser: Browser, url: str, shot: Shot) -> None:
         is_mobile=phone,
         reduced_motion="reduce",
     )
+    context.set_default_timeout(ACTION_MS)
     page = context.new_page()
     page.goto(f"{url}/#{shot.state}")
     expect(page.locator("details.request")).to_be_visible()

@@ -37,6 +37,7 @@ def serve(
 def read_settings(**options: Any) -> "Settings":
     """The settings, from the environment and these options. Raises: InputError."""
     import os
+    from difflib import get_close_matches
 
     from pydantic import ValidationError
 
@@ -46,6 +47,11 @@ def read_settings(**options: Any) -> "Settings":
 
     # Into the environment, where every worker process reads its settings from.
     os.environ |= {f"REPARAM_{key.upper()}": str(value) for key, value in options.items() if value is not None}
+    known = [f"REPARAM_{name.upper()}" for name in Settings.model_fields]
+    # Not every other name: beside a Kubernetes service that is called so, REPARAM_SERVICE_HOST and the like are set.
+    for name in sorted({name for name in map(str.upper, os.environ) if name.startswith("REPARAM_")} - set(known)):
+        if meant := get_close_matches(name, known, 1, 0.9):
+            raise InputError(f"{name}: expected the name of a setting, found none; did you mean {meant[0]}?")
     try:
         return Settings()
     except ValidationError as error:

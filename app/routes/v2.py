@@ -89,8 +89,8 @@ async def ready(request: Request) -> Response:
 
 @router.get("/v2/models/stats", response_model=AllStatistics, operation_id="v2_statistics")
 async def statistics_of_all(engine: EngineDep, statistics: StatisticsDep) -> Response:
-    """What every function did since the start, in the process that answers."""
-    return _stats(statistics, oip.served(engine))
+    """What every function did since the start, in all workers."""
+    return await _stats(statistics, oip.served(engine))
 
 
 @router.get("/v2/models/{name}", response_model=ModelMetadata, operation_id="v2_model")
@@ -117,8 +117,8 @@ async def configuration(settings: SettingsDep, served: ServedDep) -> Response:
 @router.get("/v2/models/{name}/stats", response_model=AllStatistics, operation_id="v2_model_statistics")
 @router.get("/v2/models/{name}/versions/{version}/stats", include_in_schema=False)
 async def statistics_of_one(served: ServedDep, statistics: StatisticsDep) -> Response:
-    """What a function did since the start, in the process that answers."""
-    return _stats(statistics, [served])
+    """What a function did since the start, in all workers."""
+    return await _stats(statistics, [served])
 
 
 @router.post("/v2/models/{name}/infer", response_model=InferResponse, operation_id="v2_infer")
@@ -190,6 +190,7 @@ def _encoding(accepted: str) -> str | None:
     return None
 
 
-def _stats(statistics: Statistics, served: list[Served]) -> Response:
-    documents = [{"name": one.name, "version": VERSION} | statistics.document(one.name) for one in served]
-    return json_answer({"model_stats": documents})
+async def _stats(statistics: Statistics, served: list[Served]) -> Response:
+    names = [one.name for one in served]
+    documents = zip(names, await statistics.documents(names), strict=True)
+    return json_answer({"model_stats": [{"name": name, "version": VERSION} | told for name, told in documents]})

@@ -1,14 +1,10 @@
 """A real redis-server, in a process of its own."""
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
-
-import pytest
 
 from tests.e2e.server import free_port
 
@@ -27,7 +23,7 @@ class RedisServer:
         self.process = subprocess.Popen(
             [*command, "--dir", str(self.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.ask("PING") != b"+PONG":
             assert self.process.poll() is None and time.monotonic() < deadline, "redis-server did not start"
             time.sleep(0.02)
@@ -35,7 +31,7 @@ class RedisServer:
     def ask(self, command: str) -> bytes:
         """The first line of the answer; nothing if there is none."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
                 connection.sendall(command.encode() + b"\r\n")
                 return connection.recv(4096).split(b"\r\n")[0]
         except OSError:
@@ -50,12 +46,3 @@ class RedisServer:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
-
-
-def need_redis() -> None:
-    """Skip where redis-server is not installed; in continuous integration that is a failure."""
-    if shutil.which("redis-server") is None:
-        missing = "redis-server is not installed (apt-get install redis-server): the shared rate limit is NOT tested"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)

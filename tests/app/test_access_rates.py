@@ -18,14 +18,15 @@ from app.main import create_app
 from app.settings import Settings
 from models.errors import InputError
 from tests.app.problems import assert_problem
-from tests.app.redis_server import RedisServer, need_redis
+from tests.app.redis_server import RedisServer
+from tests.needs import need
 
 ONE, OTHER = "the-key-of-one-caller", "the-key-of-another-caller"
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    need_redis()
+    need("redis-server", "the rate limit that replicas share")
     server = RedisServer(tmp_path)
     try:
         yield server
@@ -71,11 +72,8 @@ def test_errors_count_and_say_where_the_caller_stands() -> None:
 
 def test_a_window_ends() -> None:
     with limited("2/second") as client:
-        statuses, deadline = _statuses(client, 4), time.monotonic() + 10
-        assert 429 in statuses
-        while client.get("/v1/models").status_code == 429:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        _wait(lambda: 429 in _statuses(client, 4))  # four within a second
+        _wait(lambda: client.get("/v1/models").status_code == 200)
 
 
 def test_several_limits_hold_together() -> None:
@@ -166,12 +164,12 @@ def test_two_instances_share_a_limit_in_redis(redis: RedisServer) -> None:
 def test_calls_pass_while_redis_hangs_and_are_counted_when_it_is_back(
     redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with limited("5/hour", rate_limit_storage=SecretStr(redis.url)) as client:
+    with limited("5/hour", rate_limit_storage=SecretStr(redis.url), rate_limit_timeout_ms=1000) as client:
         assert _statuses(client, 2) == [200, 200]
         redis.hang()
         start = time.monotonic()
         assert _statuses(client, 60) == [200] * 60
-        assert time.monotonic() - start < 10  # one of them waited for the 250 ms
+        assert time.monotonic() - start < 30  # half of what they take if each of them waits
         assert "ratelimit" not in client.get("/v1/models").headers
         redis.go_on()
         _wait(lambda: "ratelimit" in client.get("/v1/models").headers)
@@ -196,7 +194,7 @@ def test_calls_are_refused_while_redis_is_dead_if_that_is_wanted(
 
 
 def _wait(condition: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -33,8 +33,8 @@ class Recorder(Observer):
 
 def _lane(recorder: Recorder, *, threaded: bool = False, max_waiting: int = 100) -> Lane:
     passes = {"double": recorder.double, "again": recorder.double}
-    executor = ThreadPoolExecutor(1) if threaded else None
-    return Lane(passes, dict.fromkeys(passes, (1, 2, 4, 8)), max_waiting, executor, recorder)
+    inline = () if threaded else passes
+    return Lane(passes, dict.fromkeys(passes, (1, 2, 4, 8)), max_waiting, ThreadPoolExecutor(1), inline, recorder)
 
 
 def _rows(*values: float) -> np.ndarray:
@@ -168,7 +168,8 @@ def test_over_the_bound_a_call_is_refused_at_once() -> None:
             await lane.run("double", _rows(1))
         large.cancel()
         recorder.open.set()
-        await asyncio.sleep(0.05)
+        while lane.waiting:
+            await asyncio.sleep(0.01)
         assert (await lane.run("double", _rows(1))).columns[0].item() == 2
 
     asyncio.run(main())

@@ -1,16 +1,15 @@
 """A real browser on the service's pages, Debian's Chromium, and what must never happen on one."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from tests.needs import lacks, need
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -30,9 +29,7 @@ ARGUMENTS = [
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Chromium as it is on a new machine: its profile is an empty folder, gone when it ends."""
-    path = shutil.which("chromium")
-    if path is None:
-        _missing("chromium is not installed (apt-get install chromium): the pages are NOT tested")
+    path = need("chromium", "the pages")
     expect.set_options(timeout=ACTION_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -80,7 +77,7 @@ class Faults:
 def assert_accessible(page: Page) -> None:
     """No violation of WCAG's levels A and AA that axe-core can find on the page as it is now."""
     if not AXE.exists():
-        _missing("axe-core is not installed (make axe, which needs npm): accessibility is NOT tested")
+        lacks("axe-core is not installed (make axe, which needs npm)", "accessibility")
     page.evaluate(AXE.read_text())
     found: list[dict[str, Any]] = page.evaluate(
         "async levels => (await axe.run(document, {runOnly: levels, resultTypes: ['violations']})).violations", LEVELS
@@ -91,10 +88,3 @@ def assert_accessible(page: Page) -> None:
         for node in violation["nodes"]
     ]
     assert not told, "\n".join(told)
-
-
-def _missing(what: str) -> None:
-    """Skip; in continuous integration that is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)

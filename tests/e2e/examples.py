@@ -1,19 +1,16 @@
 """The examples in a page of documentation, and whether what they show is what happens."""
 
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
-
 from tests.conftest import ROOT
 from tests.e2e.server import running
+from tests.needs import need
 
 SERVICE = "http://127.0.0.1:8000"  # what pages call it
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
@@ -59,6 +56,7 @@ def agree(shown: str, happened: str) -> bool:
 
 def assert_sessions(page: str, folder: Path) -> None:
     """Every command prints what is shown under it, in a folder like a clone of the repository."""
+    need("curl", "the commands that are shown")
     checkout(folder)
     plain: str | None = None
     with ExitStack() as stack:
@@ -92,15 +90,6 @@ def assert_program(page: str, language: str, url: str, folder: Path) -> None:
     assert len(happened) == len(shown), happened
     for expected, found in zip(shown, happened, strict=True):
         assert agree(expected, found), f"shown:\n{expected}\nhappened:\n{found}"
-
-
-def need_node() -> None:
-    """Skip where node is not installed; in continuous integration that is a failure."""
-    if shutil.which("node") is None:
-        missing = "node is not installed (apt-get install nodejs): the examples in JavaScript are NOT tested"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
 
 
 def checkout(folder: Path) -> None:

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import httpx
 
 REPARAM = str(Path(sys.executable).parent / "reparam")
-START_S = 180  # on a machine that is busy with other things
+START_S = 180  # on a machine that is new, or busy with other things
+STOP_S = 60
 
 
 def free_port() -> int:
@@ -48,8 +49,9 @@ def workers_of(supervisor: int) -> set[int]:
     """Those of its children that serve; another one keeps track of resources for Python."""
     found = set()
     for pid in map(int, Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()):
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            found.add(pid)
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(pid)
     return found
 
 
@@ -80,7 +82,7 @@ def running(
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            output, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

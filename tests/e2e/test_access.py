@@ -18,18 +18,18 @@ KEY = "the-key-of-a-caller"
 def test_workers_ask_for_the_keys_of_a_file_and_believe_no_forwarded_address(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"# callers\n{KEY}\n")
     settings = {"REPARAM_API_KEYS_FILE": str(tmp_path / "keys"), "REPARAM_RATE_LIMIT": "3/hour"}
-    with running("--workers", "2", **settings) as (url, _):
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as connection:
+    with running("--workers", "2", "--model", "mnist-mlp", **settings) as (url, _):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=60) as connection:
             connection.sendall(b"nonsense\r\n\r\n")
             head = connection.recv(65536)
         assert head.startswith(b"HTTP/1.1 400") and b"x-content-type-options: nosniff\r\n" in head
         for _ in range(4):
             assert httpx.get(f"{url}/readyz").status_code == 200
         assert httpx.get(f"{url}/v1/models", headers={"x-api-key": KEY}).status_code == 200
-        # Two workers count for themselves: the seventh is one too many for whichever gets it.
+        # Two workers count for themselves: of seven one is too many for whichever gets it.
         forwarded = [{"x-forwarded-for": f"192.0.2.{i}"} for i in range(7)]
         statuses = [httpx.get(f"{url}/v1/models", headers=headers).status_code for headers in forwarded]
-        assert statuses[:3] == [401] * 3 and statuses[6] == 429
+        assert statuses[:3] == [401] * 3 and 429 in statuses
 
 
 @pytest.mark.parametrize(

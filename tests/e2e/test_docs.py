@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.e2e.examples import agree, assert_program, assert_sessions, blocks, need_node
+from tests.e2e.examples import agree, assert_program, assert_sessions, blocks
+from tests.needs import need
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +45,7 @@ def test_the_python_prints_what_is_shown(page: str, service: str, tmp_path: Path
 
 @pytest.mark.parametrize("page", _with("javascript"))
 def test_the_javascript_prints_what_is_shown(page: str, service: str, tmp_path: Path) -> None:
-    need_node()
+    need("node", "the examples in JavaScript")
     assert_program((DOCS / page).read_text(), "javascript", service, tmp_path)
 
 

@@ -17,7 +17,9 @@ from tests.e2e.server import running
 pytestmark = pytest.mark.e2e
 
 BODY_TIMEOUT_S = 1
-WAIT_S = 8 * BODY_TIMEOUT_S  # for a machine that has more to do; a connection that is used and idle is closed after 5 s
+WAIT_S = (
+    60 * BODY_TIMEOUT_S
+)  # for a machine that has more to do; a connection that is used and idle is closed after 5 s
 
 LATENTS = b'{"latents": [[0.5, -1]]}'
 ZIPPED = gzip.compress(LATENTS, mtime=0)
@@ -133,7 +135,7 @@ def test_damaged_requests_are_answered_or_closed(server: str, sent: list[bytes])
                 statuses = _statuses(_all(link))
             except TimeoutError:
                 raise AssertionError(f"neither an end nor an answer to {data!r}") from None
-            assert all(status < 500 for status in statuses), (data, statuses)
+            assert all(status < 500 or status == 501 for status in statuses), (data, statuses)  # codings of a body
     finally:
         for link in links:
             link.close()

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,9 +32,17 @@ def _requests(url: str) -> float:
     )
 
 
-def _counts(url: str) -> set[float]:
-    time.sleep(0.3)  # a worker shares what it counted ten times a second
-    return {_requests(url) for _ in range(12)}  # each on a connection of its own: either worker answers
+def _inferred(url: str) -> int:
+    """How many of them came through /v2, as its statistics say."""
+    (stats,) = httpx.get(f"{url}/v2/models/mnist-mlp.sample/stats").json()["model_stats"]
+    count: int = stats["execution_count"]
+    return count
+
+
+def _agreed(tell: Callable[[str], float], url: str) -> float | None:
+    """What either worker says, once they say the same: each call is on a connection of its own."""
+    told = {tell(url) for _ in range(12)}
+    return told.pop() if len(told) == 1 else None
 
 
 def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path) -> None:
@@ -63,11 +72,14 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         done = 0
         while len({line["pid"] for line in lines() if line.get("path") == "/v1/sample"}) < 2:
             assert httpx.get(f"{url}/v1/sample?seed=1").status_code == 200
+            assert httpx.post(f"{url}/v2/models/mnist-mlp.sample/infer", json={"inputs": []}).status_code == 200
             done += 1
             assert done < 500, "both workers take requests"
-        assert _counts(url) == {done}
+        wait_for(lambda: _agreed(_requests, url) == done)  # a worker shares what it counted ten times a second
+        wait_for(lambda: _agreed(_inferred, url) == done)
 
         victim = min(before)
+        by_victim = sum(line["pid"] == victim for line in lines() if line.get("path") == "/v1/sample")
         lost, answered, stop = [], [], threading.Event()
 
         def ask() -> None:
@@ -80,7 +92,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         askers = [threading.Thread(target=ask) for _ in range(2)]
         for asker in askers:
             asker.start()
-        time.sleep(1)
+        wait_for(lambda: len(answered) > 100)
         os.kill(victim, signal.SIGKILL)
         wait_for(lambda: {line["pid"] for line in lines() if line.get("path") == "/v1/sample"} - before)
         stop.set()
@@ -88,17 +100,20 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
             asker.join()
         assert set(answered) == {200} and len(lost) <= len(askers), lost
         assert victim not in workers_of(process.pid) and len(workers_of(process.pid)) == 2
-        counts = _counts(url)
-        # All but what the killed worker had in hand, or counted in its last tenth of a second.
-        assert len(counts) == 1 and done + len(answered) - 100 <= counts.pop() <= done + len(answered) + len(lost)
-        assert "reparam_requests_in_flight 1.0" in httpx.get(f"{url}/metrics").text
+        # The question alone: not what the killed worker had in hand, once the others have told of their last answers.
+        wait_for(lambda: "reparam_requests_in_flight 1.0\n" in httpx.get(f"{url}/metrics").text)
+        # All that it had counted before, and of the rest all but its last tenth of a second.
+        asked = Counter(line["pid"] for line in lines() if line.get("path") == "/v1/sample")
+        least, most = asked.total() - asked[victim] + by_victim, done + len(answered) + len(lost)
+        wait_for(lambda: least <= (_agreed(_requests, url) or 0) <= most)
+        wait_for(lambda: _agreed(_inferred, url) == done)
 
         process.send_signal(signal.SIGHUP)
-        wait_for(lambda: sum("SIGHUP" in str(line["message"]) for line in lines()) == 2, 5)
+        wait_for(lambda: sum("SIGHUP" in str(line["message"]) for line in lines()) == 2)
         assert len(workers_of(process.pid)) == 2 and httpx.get(f"{url}/readyz").status_code == 200
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert not folder.exists()
     assert all(line["logger"] != "uvicorn.access" for line in lines())
     (report,) = [line for line in lines() if line["message"] == "started"]
@@ -149,15 +164,16 @@ def test_a_killed_worker_takes_its_own_connections_with_it_and_no_other(tmp_path
                 caller.result()
         told = pids()
         assert failed and len({caller for caller, _ in failed}) == len(failed)  # once each, and then served again
-        assert {told[f"{caller}-{request - 1}"] for caller, request in failed} == {victim}
+        # The one that was answered before: of whose line the kill may have been the end.
+        assert {told.get(f"{caller}-{request - 1}", victim) for caller, request in failed} == {victim}
 
 
 def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mnist-mlp"
     shutil.copytree(zoo / "mnist-mlp", mine)
-    with running("--model", f"{mine}/", "--workers", "2") as (url, process):
-        wait_for(lambda: len(workers_of(process.pid)) == 2)
-        time.sleep(2)
+    log = tmp_path / "log"
+    with running("--model", f"{mine}/", "--workers", "2", log=log, REPARAM_LOG_FORMAT="json") as (url, process):
+        wait_for(lambda: '"started"' in log.read_text())
         (mine / "model.safetensors").write_bytes(b"\0" * 100)
         victim = min(workers_of(process.pid))
         os.kill(victim, signal.SIGKILL)
@@ -165,25 +181,26 @@ def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo:
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
             seen |= workers_of(process.pid)
-            assert httpx.get(f"{url}/readyz", timeout=10).status_code == 200
+            assert httpx.get(f"{url}/readyz", timeout=60).status_code == 200
             time.sleep(0.05)
         assert 3 <= len(seen) <= 2 + 6, seen  # after 0, 0, 1, 2, 4 and 8 seconds, if starting took no time
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_drains_first(sent: signal.Signals) -> None:
-    with running("--model", "mnist-mlp", REPARAM_DRAIN_DELAY_S="1.5") as (url, process):
+    with running("--model", "mnist-mlp", REPARAM_DRAIN_DELAY_S="5") as (url, process):
         with httpx.Client(base_url=url) as client:
             assert client.get("/readyz").status_code == 200
             process.send_signal(sent)
             began = time.monotonic()
-            answer = client.get("/readyz")
+            while (answer := client.get("/readyz")).status_code == 200:
+                pass  # the signal is on its way
             assert (answer.status_code, answer.json()["type"]) == (503, "urn:reparam:problem:draining")
             assert answer.headers["connection"] == "close"
-        while time.monotonic() < began + 1:
+        for _ in range(5):
             assert httpx.get(f"{url}/v1/sample").status_code == 200  # new connections, too
-        assert process.wait(30) == 0
-        assert time.monotonic() - began >= 1.5
+        assert process.wait(60) == 0
+        assert time.monotonic() - began >= 5
 
 
 def test_workers_end_with_their_supervisor() -> None:

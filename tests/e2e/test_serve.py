@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from tests.app.problems import assert_problem
 from tests.e2e.server import REPARAM, free_port, running, wait_for
@@ -26,7 +27,7 @@ def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_two_servers_draw_the_same_digits_and_stop_cleanly() -> None:
     pictures = []
     for workers in ("1", "2"):
-        with running("--workers", workers) as (url, _):
+        with running("--workers", workers, "--model", "mnist-conv") as (url, _):
             pictures += [httpx.get(f"{url}/v1/sample?count=16&seed=7").content for _ in range(2)]
     assert pictures[0].startswith(b"\x89PNG") and len(set(pictures)) == 1
 
@@ -100,7 +101,7 @@ def test_a_request_in_flight_is_finished_before_the_stop(workers: str) -> None:
 
         answer = client.post("/v1/sample", content=body(), headers={"content-type": "application/json"})
         assert answer.status_code == 200
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -130,3 +131,17 @@ def test_a_bad_setting_is_one_line(name: str, value: str) -> None:
     end = subprocess.run(command, env=os.environ | {name: value}, capture_output=True, text=True, timeout=60)
     assert end.returncode == 1
     assert end.stderr.startswith("error: settings") and end.stderr.count("\n") == 1 and repr(value) in end.stderr
+
+
+def test_a_setting_whose_name_is_misspelt_is_one_line() -> None:
+    environment = os.environ | {"REPARAM_API_KEY": "which-would-be-asked-of-nobody", "REPARAM_SERVICE_HOST": "10.0.0.1"}
+    end = subprocess.run([REPARAM, "serve"], env=environment, capture_output=True, text=True, timeout=60)
+    assert end.returncode == 1 and end.stderr.count("\n") == 1
+    assert end.stderr.startswith("error: REPARAM_API_KEY:") and "REPARAM_API_KEYS?" in end.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_device_that_is_not_there_is_one_line(workers: str) -> None:
+    end = _start("--model", "mnist-mlp", "--workers", workers, REPARAM_DEVICE="cuda")
+    assert end.returncode == 1 and end.stderr.startswith("error: device:") and end.stderr.count("\n") == 1
