@@ -73,6 +73,8 @@ def _save(browser: Browser, url: str, shot: Shot) -> None:
     page = context.new_page()
     page.goto(f"{url}/#{shot.state}")
     expect(page.locator("details.request")).to_be_visible()
+    page.reload()  # a picture tells how long its request took, which is not to be the first of its kind
+    expect(page.locator("details.request")).to_be_visible()
     page.wait_for_load_state("networkidle")
     to = IMAGES / f"playground-{shot.name}.png"
     page.screenshot(path=to)

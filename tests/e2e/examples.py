@@ -4,7 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent
 
@@ -54,19 +54,17 @@ def agree(shown: str, happened: str) -> bool:
     return all(abs(float(a) - float(b)) <= TOLERANCE for a, b in numbers)
 
 
-def assert_sessions(page: str, folder: Path) -> None:
-    """Every command prints what is shown under it, in a folder like a clone of the repository."""
+def assert_sessions(page: str, service: str, folder: Path) -> None:
+    """Every command prints what is shown under it, in a folder like a clone of the repository.
+
+    Args:
+        service: the address of one without settings; a session that begins with some has a service of its own.
+    """
     need("curl", "the commands that are shown")
     checkout(folder)
-    plain: str | None = None
-    with ExitStack() as stack:
-        for session in sessions(page):
-            own = settings(session)
-            if own or plain is None:
-                url, _ = stack.enter_context(running(REPARAM_LAZY_MODELS="true", **own))
-                plain = plain if own else url
-            else:
-                url = plain
+    for session in sessions(page):
+        own = settings(session)
+        with running(REPARAM_LAZY_MODELS="true", **own) if own else nullcontext((service, None)) as (url, _):
             for command, shown in session:
                 if command.endswith(("make serve", "make test")):
                     continue  # the fresh clone's test and this run itself are those

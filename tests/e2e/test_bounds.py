@@ -71,7 +71,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(server: str, head: bytes) -
             assert status == 408 and "REPARAM_BODY_TIMEOUT_S" in str(problem["detail"])
         else:
             assert link.recv(1) == b""
-        assert time.monotonic() - began >= 1
+        assert time.monotonic() - began > 0.9  # the loop reads its clock once a turn
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(server: str) -> None:

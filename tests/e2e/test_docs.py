@@ -34,8 +34,8 @@ def test_the_api_is_shown_in_three_languages() -> None:
 
 
 @pytest.mark.parametrize("page", _with("console"))
-def test_the_commands_print_what_is_shown(page: str, tmp_path: Path) -> None:
-    assert_sessions((DOCS / page).read_text(), tmp_path)
+def test_the_commands_print_what_is_shown(page: str, service: str, tmp_path: Path) -> None:
+    assert_sessions((DOCS / page).read_text(), service, tmp_path)
 
 
 @pytest.mark.parametrize("page", _with("python"))

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.e2e
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
+def test_the_commands_print_what_is_shown(service: str, tmp_path: Path) -> None:
     assert sum("curl" in command for session in sessions(README) for command, _ in session) >= 3
-    assert_sessions(README, tmp_path)
+    assert_sessions(README, service, tmp_path)
 
 
 def test_the_training_commands_make_a_checkpoint(tmp_path: Path, mnist: Path) -> None:
