@@ -100,11 +100,12 @@ class Network:
 
     def warm(self) -> None:
         """Run every function at every size: the first call of a shape costs tens of milliseconds, no caller's."""
-        functions = ("encode", "decode", "score", *(("from_noise", "to_noise") if self._model.generative else ()))
-        for function in functions:  # a reconstruction is of shapes that are warm by then
-            shape = self._image_shape if function in ("encode", "score") else (self._model.latents,)
+        functions = ["encode", "decode", "score", *(("from_noise", "to_noise") if self._model.generative else ())]
+        for function in (*functions, "reconstruct"):
+            shape = (self._model.latents,) if function in ("decode", "from_noise", "to_noise") else self._image_shape
             for size in self.sizes[function]:
-                self.passes[function](np.zeros((size, *shape), np.float32))
+                if function != "reconstruct" or not (size in self.sizes["encode"] and size in self.sizes["decode"]):
+                    self.passes[function](np.zeros((size, *shape), np.float32))
 
     def _sizes(self, function: str, row_s: float) -> tuple[int, ...]:
         if function in self.inline:

@@ -111,12 +111,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
         uvicorn makes a task of each. In Python 3.11 to make and to forget one takes as long as to read a digit.
         """
+        assert self._task is not None  # noqa: S101  for the type checker
         while True:
-            while self._todo:
-                cycle, app = self._todo.popleft()
-                await cycle.run_asgi(app)
-            assert self._task is not None  # noqa: S101  for the type checker
-            self.tasks.discard(self._task)
+            try:
+                while self._todo:
+                    cycle, app = self._todo.popleft()
+                    await cycle.run_asgi(app)
+            finally:
+                self.tasks.discard(self._task)
             if self.transport.is_closing():
                 return
             self._idle = self.loop.create_future()

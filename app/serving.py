@@ -43,7 +43,6 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     )
     check_access(settings)
     find_device(settings.device)
-    starting = Starting([listener], settings)
     address = address_of(settings.host, listener.getsockname()[1])
 
     def started(engine: Engine) -> None:
@@ -53,13 +52,14 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         else:
             sys.stderr.write(as_text(report) + "\n")
 
-    if settings.workers == 1:
-        server = Server(config, settings.drain_delay_s, starting.close, started)
-        server.run([listener])
-        return 0 if server.started else STARTUP_FAILURE
-    # Here too, since a bad checkpoint must stop the start, not every worker again and again.
-    engine = Engine.load(settings.checkpoint_folders(), settings.default_model, check_only=True)
-    with shared_metrics():
-        supervisor = Supervisor(config, [listener], settings.drain_delay_s, starting.close, lambda: started(engine))
-        supervisor.run()
-    return STARTUP_FAILURE if supervisor.failed else 0
+    with Starting([listener], settings) as starting:
+        if settings.workers == 1:
+            server = Server(config, settings.drain_delay_s, starting.close, started)
+            server.run([listener])
+            return 0 if server.started else STARTUP_FAILURE
+        # Here too, since a bad checkpoint must stop the start, not every worker again and again.
+        engine = Engine.load(settings.checkpoint_folders(), settings.default_model, check_only=True)
+        with shared_metrics():
+            supervisor = Supervisor(config, [listener], settings.drain_delay_s, starting.close, lambda: started(engine))
+            supervisor.run()
+        return STARTUP_FAILURE if supervisor.failed else 0

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Event, Thread
+from typing import Self
 
 import uvicorn
 from fastapi import Request
@@ -39,13 +41,27 @@ class Starting:
         self._listeners = [listener.dup() for listener in listeners]
         self._loop = asyncio.new_event_loop()
         self._closing, self._closed = asyncio.Event(), Event()
-        Thread(target=self._run, name="starting", daemon=True).start()
+        self._leaving = asyncio.Event()
+        self._thread = Thread(target=self._run, name="starting")
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the thread, with whoever is not answered yet: a process that exits must not find it at work."""
+        self._tell(self._closing)
+        self._tell(self._leaving)
+        self._thread.join()
 
     def close(self) -> None:
         """Accept no connection any more; those that were accepted are still answered. Another call does nothing."""
-        if not self._closed.is_set():
-            self._loop.call_soon_threadsafe(self._closing.set)
-            self._closed.wait()
+        self._tell(self._closing)
+        self._closed.wait()
+
+    def _tell(self, event: asyncio.Event) -> None:
+        with suppress(RuntimeError):  # the thread has ended, and its loop is closed
+            self._loop.call_soon_threadsafe(event.set)
 
     def _run(self) -> None:
         try:
@@ -70,8 +86,9 @@ class Starting:
             listener.close()
         self._closed.set()
         await acceptor.wait_closed()
-        while state.connections:  # each ends with its answer, or when it has sent nothing for too long
-            await asyncio.sleep(0.1)
+        # Each connection ends with its answer, or when it has sent nothing for too long.
+        while state.connections and not self._leaving.is_set():
+            await asyncio.sleep(0.05)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["request_id"] = told = request_id(dict(scope["headers"]).get(b"x-request-id", b""))

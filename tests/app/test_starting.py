@@ -1,6 +1,7 @@
 """What is answered on a port whose service loads its models yet."""
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import httpx
@@ -26,9 +27,15 @@ def _starting(listener: socket.socket, **settings: object) -> Starting:
     return Starting([listener], Settings(models="mnist-mlp,/models/mine", **settings))
 
 
+def test_it_ends_with_whoever_has_said_nothing(listener: socket.socket) -> None:
+    with _starting(listener), socket.create_connection(listener.getsockname(), timeout=60) as silent:
+        httpx.get(f"{_url(listener)}/healthz", timeout=60)
+    assert "starting" not in {thread.name for thread in threading.enumerate()}
+    silent.close()
+
+
 def test_it_is_alive_and_not_ready(listener: socket.socket) -> None:
-    starting = _starting(listener)
-    with httpx.Client(base_url=_url(listener), timeout=60) as client:
+    with _starting(listener), httpx.Client(base_url=_url(listener), timeout=60) as client:
         assert client.get("/healthz").json() == {"status": "alive"}
         assert client.get("/v2/health/live").json() == {"live": True}
         assert client.head("/healthz").status_code == 200
@@ -40,19 +47,16 @@ def test_it_is_alive_and_not_ready(listener: socket.socket) -> None:
             assert answer.headers["x-content-type-options"] == "nosniff"
         ready = client.get("/v2/health/ready")
         assert ready.status_code == 503 and "mnist-mlp" in ready.json()["error"]
-    starting.close()
 
 
 def test_it_names_the_models_that_are_waited_for(listener: socket.socket) -> None:
-    starting = _starting(listener, lazy_models=True)
-    assert "loading them: mnist-mlp;" in httpx.get(f"{_url(listener)}/readyz", timeout=60).json()["detail"]
-    starting.close()
+    with _starting(listener, lazy_models=True):
+        assert "loading them: mnist-mlp;" in httpx.get(f"{_url(listener)}/readyz", timeout=60).json()["detail"]
 
 
 def test_afterwards_the_port_is_another_ones_and_who_was_accepted_is_still_answered(listener: socket.socket) -> None:
-    starting = _starting(listener)
     address = listener.getsockname()
-    with socket.create_connection(address, timeout=60) as early:
+    with _starting(listener) as starting, socket.create_connection(address, timeout=60) as early:
         early.sendall(b"GET /readyz HTTP/1.1\r\n")
         httpx.get(f"{_url(listener)}/healthz", timeout=60)  # by then the other one is accepted, too
         starting.close()
