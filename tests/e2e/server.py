@@ -33,7 +33,8 @@ def wait_until_ready(url: str, process: subprocess.Popen[str], seconds: float = 
             if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.05)
+            pass
+        time.sleep(0.05)
     raise AssertionError(f"{url} was not ready in {seconds} s")
 
 
