@@ -5,10 +5,9 @@ import socket
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.e2e.server import REPARAM, running
+from tests.e2e.server import REPARAM, get, running
 
 pytestmark = pytest.mark.e2e
 
@@ -24,11 +23,11 @@ def test_workers_ask_for_the_keys_of_a_file_and_believe_no_forwarded_address(tmp
             head = connection.recv(65536)
         assert head.startswith(b"HTTP/1.1 400") and b"x-content-type-options: nosniff\r\n" in head
         for _ in range(4):
-            assert httpx.get(f"{url}/readyz").status_code == 200
-        assert httpx.get(f"{url}/v1/models", headers={"x-api-key": KEY}).status_code == 200
+            assert get(f"{url}/readyz").status_code == 200
+        assert get(f"{url}/v1/models", headers={"x-api-key": KEY}).status_code == 200
         # Two workers count for themselves: of seven one is too many for whichever gets it.
         forwarded = [{"x-forwarded-for": f"192.0.2.{i}"} for i in range(7)]
-        statuses = [httpx.get(f"{url}/v1/models", headers=headers).status_code for headers in forwarded]
+        statuses = [get(f"{url}/v1/models", headers=headers).status_code for headers in forwarded]
         assert statuses[:3] == [401] * 3 and 429 in statuses
 
 

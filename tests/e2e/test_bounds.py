@@ -15,7 +15,7 @@ import pytest
 
 from app.protocol import MAX_HEAD_BYTES
 from tests.app.problems import assert_problem
-from tests.e2e.server import running, wait_for
+from tests.e2e.server import get, post, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -51,12 +51,12 @@ def server(conv: str) -> Iterator[str]:
 
 
 def test_a_caller_that_allows_less_time_is_answered_in_time(server: str) -> None:
-    answer = httpx.post(f"{server}/v1/sample", json=SLOW, headers={"x-request-timeout-ms": "1"})
+    answer = post(f"{server}/v1/sample", json=SLOW, headers={"x-request-timeout-ms": "1"})
     assert_problem(answer, 504, "deadline-exceeded")
     for bad in ("0", "-1", "1.5", "soon", ""):
-        answer = httpx.get(f"{server}/v1/sample", headers={"x-request-timeout-ms": bad})
+        answer = get(f"{server}/v1/sample", headers={"x-request-timeout-ms": bad})
         assert "X-Request-Timeout-Ms" in assert_problem(answer, 422, "malformed-request")["detail"]
-    assert httpx.get(f"{server}/v1/sample", headers={"x-request-timeout-ms": "9" * 30}).status_code == 200
+    assert get(f"{server}/v1/sample", headers={"x-request-timeout-ms": "9" * 30}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_what_is_no_http_after_requests_in_a_row_leaves_no_traceback(conv: str) 
     with running("--model", conv) as (url, _), connection(url) as link:  # which looks for one at its end
         link.sendall(b"GET /v1/sample?count=500 HTTP/1.1\r\nhost: x\r\n\r\n" + ALIVE + b"BREW\r\n\r\n")
         assert _whole(link) == b""  # as the first answer is yet to come, nothing else can be told
-        assert httpx.get(f"{url}/v1/sample?count=500").status_code == 200  # by then the first one was made, too
+        assert get(f"{url}/v1/sample?count=500").status_code == 200  # by then the first one was made, too
 
 
 def test_a_body_and_the_beginning_of_a_head_may_come_together(server: str) -> None:
@@ -252,9 +252,9 @@ def test_over_the_bounds_calls_are_refused_at_once_and_the_others_answered(serve
 
 
 def test_bodies_over_the_bound_together_are_refused(server: str) -> None:
-    answer = httpx.post(f"{server}/v1/encode", content=b"x" * 100_001, headers={"content-type": "image/png"})
+    answer = post(f"{server}/v1/encode", content=b"x" * 100_001, headers={"content-type": "image/png"})
     assert "REPARAM_MAX_BUFFERED_BYTES" in assert_problem(answer, 503, "overloaded")["detail"]
-    answer = httpx.post(f"{server}/v1/encode", content=b"x" * 50_000, headers={"content-type": "image/png"})
+    answer = post(f"{server}/v1/encode", content=b"x" * 50_000, headers={"content-type": "image/png"})
     assert_problem(answer, 422, "unreadable-image")  # what was held before is let go
 
 
@@ -265,4 +265,4 @@ def test_callers_that_go_leave_no_work_behind(server: str) -> None:
             body = json.dumps(SLOW).encode()
             head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
             link.sendall(b"POST /v1/sample?model=tiny-conv HTTP/1.1\r\nhost: x\r\n" + head.encode() + body)
-    wait_for(lambda: httpx.get(f"{server}/v1/sample?model=tiny-conv", timeout=60).status_code == 200)
+    wait_for(lambda: get(f"{server}/v1/sample?model=tiny-conv").status_code == 200)

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
 from tests.conftest import ROOT
 from tests.e2e.examples import agree, assert_program, assert_sessions, blocks
+from tests.e2e.server import get
 from tests.needs import need
 
 pytestmark = pytest.mark.e2e
@@ -50,7 +50,7 @@ def test_the_javascript_prints_what_is_shown(page: str, service: str, tmp_path: 
 
 
 def test_every_metric_that_is_named_is_there_and_every_one_that_is_there_is_named(service: str) -> None:
-    families = set(re.findall(r"^# TYPE (reparam_\w+) ", httpx.get(f"{service}/metrics").text, re.MULTILINE))
+    families = set(re.findall(r"^# TYPE (reparam_\w+) ", get(f"{service}/metrics").text, re.MULTILINE))
     families = {name for name in families if not name.endswith("_created")}
     page = (DOCS / "operations.md").read_text()
     assert families == set(re.findall(r"^\| `(reparam_\w+)` \|", page, re.MULTILINE))

@@ -5,11 +5,10 @@ import signal
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.e2e.server import free_port, wait_until_ready
+from tests.e2e.server import free_port, get, wait_until_ready
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -31,7 +30,7 @@ def test_make_serve_answers_in_a_fresh_clone(tmp_path: Path) -> None:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process, seconds=500)
-        assert httpx.get(f"{url}/v1/sample?count=4").content.startswith(b"\x89PNG")
+        assert get(f"{url}/v1/sample?count=4").content.startswith(b"\x89PNG")
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)

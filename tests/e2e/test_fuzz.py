@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.e2e.server import running
+from tests.e2e.server import get, running
 
 pytestmark = pytest.mark.e2e
 
@@ -139,4 +138,4 @@ def test_damaged_requests_are_answered_or_closed(server: str, sent: list[bytes])
     finally:
         for link in links:
             link.close()
-    assert httpx.get(f"{server}/readyz").status_code == 200
+    assert get(f"{server}/readyz").status_code == 200

@@ -16,14 +16,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.server import REPARAM, free_port, running, wait_for, wait_until_ready, workers_of
+from tests.e2e.server import REPARAM, free_port, get, post, running, wait_for, wait_until_ready, workers_of
 
 pytestmark = pytest.mark.e2e
 
 
 def _requests(url: str) -> float:
     """How many samples were drawn, as the worker that happens to answer says."""
-    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    families = text_string_to_metric_families(get(f"{url}/metrics").text)
     return sum(
         sample.value
         for family in families
@@ -34,7 +34,7 @@ def _requests(url: str) -> float:
 
 def _inferred(url: str) -> int:
     """How many of them came through /v2, as its statistics say."""
-    (stats,) = httpx.get(f"{url}/v2/models/mnist-mlp.sample/stats").json()["model_stats"]
+    (stats,) = get(f"{url}/v2/models/mnist-mlp.sample/stats").json()["model_stats"]
     count: int = stats["execution_count"]
     return count
 
@@ -71,8 +71,8 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
 
         done = 0
         while len({line["pid"] for line in lines() if line.get("path") == "/v1/sample"}) < 2:
-            assert httpx.get(f"{url}/v1/sample?seed=1").status_code == 200
-            assert httpx.post(f"{url}/v2/models/mnist-mlp.sample/infer", json={"inputs": []}).status_code == 200
+            assert get(f"{url}/v1/sample?seed=1").status_code == 200
+            assert post(f"{url}/v2/models/mnist-mlp.sample/infer", json={"inputs": []}).status_code == 200
             done += 1
             assert done < 500, "both workers take requests"
         wait_for(lambda: _agreed(_requests, url) == done)  # a worker shares what it counted ten times a second
@@ -85,7 +85,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         def ask() -> None:
             while not stop.is_set():
                 try:
-                    answered.append(httpx.get(f"{url}/v1/sample?seed=1", timeout=30).status_code)
+                    answered.append(get(f"{url}/v1/sample?seed=1").status_code)
                 except httpx.TransportError as error:
                     lost.append(error)
 
@@ -101,7 +101,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         assert set(answered) == {200} and len(lost) <= len(askers), lost
         assert victim not in workers_of(process.pid) and len(workers_of(process.pid)) == 2
         # The question alone: not what the killed worker had in hand, once the others have told of their last answers.
-        wait_for(lambda: "reparam_requests_in_flight 1.0\n" in httpx.get(f"{url}/metrics").text)
+        wait_for(lambda: "reparam_requests_in_flight 1.0\n" in get(f"{url}/metrics").text)
         # All that it had counted before, and of the rest all but its last tenth of a second.
         asked = Counter(line["pid"] for line in lines() if line.get("path") == "/v1/sample")
         least, most = asked.total() - asked[victim] + by_victim, done + len(answered) + len(lost)
@@ -110,7 +110,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
 
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: sum("SIGHUP" in str(line["message"]) for line in lines()) == 2)
-        assert len(workers_of(process.pid)) == 2 and httpx.get(f"{url}/readyz").status_code == 200
+        assert len(workers_of(process.pid)) == 2 and get(f"{url}/readyz").status_code == 200
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
@@ -181,7 +181,7 @@ def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo:
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
             seen |= workers_of(process.pid)
-            assert httpx.get(f"{url}/readyz", timeout=60).status_code == 200
+            assert get(f"{url}/readyz").status_code == 200
             time.sleep(0.05)
         assert 3 <= len(seen) <= 2 + 6, seen  # after 0, 0, 1, 2, 4 and 8 seconds, if starting took no time
 
@@ -198,7 +198,7 @@ def test_a_stop_drains_first(sent: signal.Signals) -> None:
             assert (answer.status_code, answer.json()["type"]) == (503, "urn:reparam:problem:draining")
             assert answer.headers["connection"] == "close"
         for _ in range(5):
-            assert httpx.get(f"{url}/v1/sample").status_code == 200  # new connections, too
+            assert get(f"{url}/v1/sample").status_code == 200  # new connections, too
         assert process.wait(60) == 0
         assert time.monotonic() - began >= 5
 

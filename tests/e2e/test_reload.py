@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.server import running, wait_for, workers_of
+from tests.e2e.server import get, running, wait_for, workers_of
 
 pytestmark = pytest.mark.e2e
 
@@ -52,7 +52,7 @@ def _asked_of_each(url: str, log: Path, workers: set[int], path: str) -> dict[in
     def ask() -> bool:
         for _ in range(4):
             request_id = str(uuid.uuid4())
-            answers[request_id] = httpx.get(f"{url}{path}", headers={"x-request-id": request_id}, timeout=30)
+            answers[request_id] = get(f"{url}{path}", headers={"x-request-id": request_id})
         for line in _lines(log):
             if line.get("request_id") in answers and "path" in line:
                 found[line["pid"]] = answers[line["request_id"]]
@@ -63,7 +63,7 @@ def _asked_of_each(url: str, log: Path, workers: set[int], path: str) -> dict[in
 
 
 def _reloads(url: str, outcome: str) -> float:
-    families = text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=30).text)
+    families = text_string_to_metric_families(get(f"{url}/metrics").text)
     return sum(
         sample.value
         for family in families
@@ -80,8 +80,8 @@ def _latents_shown(schema: httpx.Response) -> int:
 
 def _drawn(url: str, client: httpx.Client | None = None) -> np.ndarray:
     """The latents of two samples of one seed, (2, Z): which tell the models apart."""
-    get = client.get if client else httpx.get
-    answer = get(f"{url}/v1/sample?seed=1&count=2", headers={"accept": "application/json"}, timeout=30)
+    ask = client.get if client else get
+    answer = ask(f"{url}/v1/sample?seed=1&count=2", headers={"accept": "application/json"}, timeout=60)
     assert answer.status_code == 200, answer.text
     return np.array(answer.json()["latents"])
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.app.problems import assert_problem
-from tests.e2e.server import REPARAM, free_port, running, wait_for
+from tests.e2e.server import REPARAM, free_port, get, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +28,7 @@ def test_two_servers_draw_the_same_digits_and_stop_cleanly() -> None:
     pictures = []
     for workers in ("1", "2"):
         with running("--workers", workers, "--model", "mnist-conv") as (url, _):
-            pictures += [httpx.get(f"{url}/v1/sample?count=16&seed=7").content for _ in range(2)]
+            pictures += [get(f"{url}/v1/sample?count=16&seed=7").content for _ in range(2)]
     assert pictures[0].startswith(b"\x89PNG") and len(set(pictures)) == 1
 
 
@@ -48,14 +48,14 @@ def test_who_comes_before_the_models_are_warm_is_told_so_and_nobody_is_after(wor
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: _connects(port))
         before = 0
-        while (answer := httpx.get(f"{url}/readyz", timeout=60)).status_code != 200:
+        while (answer := get(f"{url}/readyz")).status_code != 200:
             assert_problem(answer, 503, "starting")
             assert answer.headers["retry-after"] == "1"
-            assert httpx.get(f"{url}/healthz", timeout=60).json() == {"status": "alive"}
+            assert get(f"{url}/healthz").json() == {"status": "alive"}
             before += 1
         assert before
         for _ in range(50):
-            assert httpx.get(f"{url}/v1/sample?model=mnist-mlp", timeout=60).status_code == 200
+            assert get(f"{url}/v1/sample?model=mnist-mlp").status_code == 200
     finally:
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=60)
@@ -84,10 +84,10 @@ def test_settings_come_from_the_environment(zoo: Path, tmp_path: Path) -> None:
     (mine / "config.json").write_text(json.dumps(config | {"name": "mine"}))
     models = f"mnist-mlp,{mine}"
     with running(REPARAM_MODELS=models, REPARAM_DEFAULT_MODEL="mine", REPARAM_MAX_SAMPLES="3") as (url, _):
-        document = httpx.get(f"{url}/v1/models").json()
+        document = get(f"{url}/v1/models").json()
         assert document["default"] == "mine"
         assert [model["name"] for model in document["models"]] == ["mnist-mlp", "mine"]
-        assert "expected at most 3" in httpx.get(f"{url}/v1/sample?count=4").json()["detail"]
+        assert "expected at most 3" in get(f"{url}/v1/sample?count=4").json()["detail"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -4,14 +4,13 @@ import json
 import re
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import ROOT
 from tests.e2e.browser import Faults
 from tests.e2e.conftest import NewPage
-from tests.e2e.server import running
+from tests.e2e.server import get, running
 
 pytestmark = pytest.mark.e2e
 
@@ -26,7 +25,7 @@ CONTRAST = """async image => {
 
 
 def _operations(service: str) -> list[dict[str, Any]]:
-    paths = httpx.get(f"{service}/openapi.json").json()["paths"]
+    paths = get(f"{service}/openapi.json").json()["paths"]
     return [operation for methods in paths.values() for operation in methods.values()]
 
 

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from tests.e2e.server import running
+from tests.e2e.server import get, post, running
 
 pytestmark = pytest.mark.e2e
 
@@ -62,7 +61,7 @@ def _input(name: str, values: np.ndarray, datatype: str, binary: bool = True) ->
 
 
 def _encoded(url: str, x: np.ndarray) -> dict[str, np.ndarray]:
-    return httpx.post(f"{url}/v1/encode", json={"pixels": x.tolist()}, trust_env=False).json()
+    return post(f"{url}/v1/encode", json={"pixels": x.tolist()}).json()
 
 
 def test_health_and_metadata(client: Any) -> None:
@@ -125,7 +124,7 @@ def test_every_function(client: Any, url: str, digits: np.ndarray) -> None:
     np.testing.assert_allclose(decoded, rebuilt, atol=1e-5)
     scored = client.infer("mnist-mlp.score", x)
     body = {"pixels": (digits[:2] / 255).tolist()}
-    expected = httpx.post(f"{url}/v1/score", json=body, trust_env=False).json()
+    expected = post(f"{url}/v1/score", json=body).json()
     for name in ("elbo", "log_likelihood", "kl", "percentile"):
         np.testing.assert_allclose(scored.as_numpy(name), expected[name], rtol=1e-6)
 
@@ -134,7 +133,7 @@ def test_a_sample_of_a_seed_is_that_of_sample(client: Any, url: str) -> None:
     inputs = [_input("count", np.array([4]), "INT64"), _input("seed", np.array([7]), "INT64")]
     drawn = client.infer("mnist-mlp.sample", inputs, parameters={"temperature": 0.5})
     link = f"{url}/v1/sample?count=4&seed=7&temperature=0.5"
-    expected = httpx.get(link, headers={"accept": "application/json"}, trust_env=False).json()
+    expected = get(link, headers={"accept": "application/json"}).json()
     np.testing.assert_allclose(drawn.as_numpy("latents"), expected["latents"], rtol=1e-6)
     assert drawn.as_numpy("images").shape == (4, 28, 28) and drawn.as_numpy("seed").tolist() == [7]
 
