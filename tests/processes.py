@@ -31,18 +31,23 @@ def start(function: Callable[..., object], *arguments: object) -> BaseProcess:
     return process
 
 
-def start_reparam(arguments: list[str], output: Path, file_bytes: int | None = None) -> BaseProcess:
+def start_reparam(
+    arguments: list[str], output: Path, file_bytes: int | None = None, folder: Path | None = None
+) -> BaseProcess:
     """Begin `reparam`, its output in two files of the folder `output`, or on the terminal `output`.
 
     Args:
         file_bytes: how large any file may become.
+        folder: where it works; left out, where the tests do.
     """
-    return start(_reparam, arguments, output, file_bytes)
+    return start(_reparam, arguments, output, file_bytes, folder)
 
 
-def run_reparam(arguments: list[str], output: Path, file_bytes: int | None = None) -> Finished:
+def run_reparam(
+    arguments: list[str], output: Path, file_bytes: int | None = None, folder: Path | None = None
+) -> Finished:
     """Run `reparam` to its end."""
-    process = start_reparam(arguments, output, file_bytes)
+    process = start_reparam(arguments, output, file_bytes, folder)
     process.join()
     return finished(process, output)
 
@@ -54,7 +59,7 @@ def finished(process: BaseProcess, output: Path) -> Finished:
     return Finished(process.exitcode, stdout, stderr)
 
 
-def _reparam(arguments: list[str], output: Path, file_bytes: int | None) -> None:
+def _reparam(arguments: list[str], output: Path, file_bytes: int | None, folder: Path | None) -> None:
     import resource
 
     from app.cli import main
@@ -64,6 +69,8 @@ def _reparam(arguments: list[str], output: Path, file_bytes: int | None) -> None
         path = output / name if output.is_dir() else output
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOCTTY, 0o644), descriptor)
     os.environ |= ENVIRONMENT
+    if folder is not None:
+        os.chdir(folder)
     if file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     sys.argv = ["reparam", *arguments]

@@ -14,15 +14,15 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ROOT
+from tests.processes import run_reparam
 
 SEVEN = ROOT / "app" / "web" / "seven.png"
 
 
 def reparam(*arguments: object, cwd: Path, status: int = 0) -> str:
     """What a command prints: on stdout if it should succeed, else its one line on stderr."""
-    command = [Path(sys.executable).parent / "reparam", *map(str, arguments)]
-    end = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    assert end.returncode == status, end.stderr
+    end = run_reparam([str(argument) for argument in arguments], output=cwd, folder=cwd)
+    assert end.status == status, end.stderr
     if status:
         assert end.stderr.startswith("error: ") and end.stderr.count("\n") == 1, end.stderr
     return end.stderr if status else end.stdout
