@@ -110,7 +110,7 @@ class Model:
         self.capabilities += ["map"] if self.config.map and self.latents == 2 else []
         self._map: LatentMap | None = None
         self._lane: Lane | None = None
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None
 
     @property
     def queue_images(self) -> int:
@@ -268,11 +268,11 @@ class Model:
         }
 
     async def _ready(self) -> Lane:
-        """The way to the network, which is loaded first if it is not; once, however many call."""
+        """The way to the network, which is loaded first if it is not; once, however many call and leave meanwhile."""
         if self._lane is None:
-            async with self._loading:
-                if self._lane is None:
-                    await asyncio.to_thread(self.load)
+            if self._loading is None or self._loading.done():  # where it failed it is tried again
+                self._loading = asyncio.create_task(asyncio.to_thread(self.load))
+            await asyncio.shield(self._loading)
         assert self._lane is not None  # noqa: S101  for the type checker
         return self._lane
 

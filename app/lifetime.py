@@ -1,7 +1,7 @@
 """How much a worker has in hand, and for how long.
 
-A request ends before its answer when its time is up, when its caller has gone, or when its body comes too slowly. Its
-task is cancelled then, wherever it is: one that waits for a model leaves the queue.
+A request ends before its answer when its time is up, when its caller has gone, when its body comes too slowly, or when
+a stop waits no longer. Its task is cancelled then, wherever it is: one that waits for a model leaves the queue.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batching import OverloadedError
-from app.errors import DeadlineError, MalformedError, SlowBodyError, answer_error
+from app.errors import DeadlineError, DrainingError, MalformedError, SlowBodyError, answer_error
 from app.settings import Settings
 from models.errors import ReparamError
 
@@ -67,13 +67,14 @@ class _Life:
         self.body_bytes = 0
         self.answering = False
         self._receiving = False  # a piece of the body is awaited
-        self._complete = False  # the body has come
+        self._complete = False  # the body has come, or there is none
+        self._owed = False  # that there is none is yet to be told to whoever asks
         self._why: ReparamError | None = None  # the task is cancelled, where its caller has not gone
         self._gone = False  # the caller
         self._watcher: asyncio.Task[None] | None = None
 
     async def run(self, seconds: float) -> None:
-        """Raises: DeadlineError: if the answer has not begun by then. SlowBodyError."""
+        """Raises: DeadlineError: if the answer has not begun by then. SlowBodyError. DrainingError."""
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  for the type checker
@@ -84,10 +85,10 @@ class _Life:
         try:
             await self.bounds.app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
-            if not (self._gone or self._why) or task.uncancel():
+            if not (self._gone or self._why or self._stopping()) or task.uncancel():
                 raise
-            if self._why:
-                raise self._why from None
+            if not self._gone:
+                raise self._why or DrainingError("the service stopped before the answer was ready") from None
         finally:
             self._timer.cancel()
             if self._watcher:
@@ -95,6 +96,9 @@ class _Life:
 
     async def receive(self) -> Message:
         """Raises: OverloadedError."""
+        if self._owed:
+            self._owed = False
+            return {"type": "http.request", "body": b"", "more_body": False}
         if self._complete:
             return await self._receive()
         self._receiving = True
@@ -127,7 +131,7 @@ class _Life:
 
     def _look(self) -> None:
         """See whether it is time to end the request, or to watch for its caller."""
-        if self.answering:
+        if self.answering or self._gone:
             return
         now = self._loop.time()
         if now >= self._deadline:
@@ -140,8 +144,10 @@ class _Life:
                 )
             )
         else:
+            if not (self._complete or self._receiving or self._has_body()):
+                self._complete = self._owed = True
             if self._complete:  # until then whoever reads the body sees the caller go
-                self._watcher = self._loop.create_task(self._watch())
+                self._watcher = self._watcher or self._loop.create_task(self._watch())
             self._set_timer(now)
 
     def _cancel(self, why: ReparamError) -> None:
@@ -151,6 +157,16 @@ class _Life:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not self.answering:
+        if not (self.answering or self._why):
             self._gone = True
             self._task.cancel()
+
+    def _has_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+            for name, value in self.scope["headers"]
+        )
+
+    def _stopping(self) -> bool:
+        draining = self.scope["state"].get("draining")
+        return draining is not None and draining.is_set()

@@ -1,13 +1,18 @@
 """The port that the service listens on; of this module's own, for the port opens before everything else is imported."""
 
 import asyncio
+import errno
+import logging
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from models.errors import ReparamError
 
 BACKLOG = 2048  # connections that wait to be accepted
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+PAUSE_S = 1  # until a process that is out of file descriptors tries again
+
+logger = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,14 +40,16 @@ class Acceptor:
 
     def __init__(self, listeners: Sequence[socket.socket], protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         self._accepted: set[asyncio.Task[object]] = set()  # what has no protocol yet
+        self._closed = False
         self._listeners, self._protocol = listeners, protocol
         self._loop = asyncio.get_running_loop()
         for listener in listeners:
             listener.setblocking(False)
-            self._loop.add_reader(listener, self._accept, listener)
+            self._listen(listener)
 
     def close(self) -> None:
         """Accept no more; the sockets stay open."""
+        self._closed = True
         for listener in self._listeners:
             self._loop.remove_reader(listener)
 
@@ -50,10 +57,20 @@ class Acceptor:
         """What was accepted has its protocol."""
         await asyncio.gather(*self._accepted, return_exceptions=True)
 
+    def _listen(self, listener: socket.socket) -> None:
+        if not self._closed:
+            self._loop.add_reader(listener, self._accept, listener)
+
     def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # another process has taken it, or its caller has gone
+        try:
             taken, _ = listener.accept()
-            taken.setblocking(False)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, taken))
-            self._accepted.add(task)
-            task.add_done_callback(self._accepted.discard)
+        except OSError as error:
+            if error.errno in EXHAUSTED:  # it would be tried again and again, and every time in vain
+                logger.error("no connection can be accepted for %d s: %s", PAUSE_S, error)
+                self._loop.remove_reader(listener)
+                self._loop.call_later(PAUSE_S, self._listen, listener)
+            return  # else another process has taken it, or its caller has gone
+        taken.setblocking(False)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, taken))
+        self._accepted.add(task)
+        task.add_done_callback(self._accepted.discard)

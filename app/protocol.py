@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections import deque
 from http import HTTPStatus
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -22,8 +23,9 @@ MAX_HEAD_BYTES = 64 * 1024  # of the request line and the headers
 class BoundedProtocol(HttpToolsProtocol):
     """A connection on which everything that is awaited from the caller must come in time and end somewhere.
 
-    uvicorn waits for a head for ever, keeps all of it, and all of the trailers after a body; and once a request is
-    answered, it waits for ever for the rest of a body that nobody reads. Bodies are else the application's to bound.
+    uvicorn waits for a head for ever, keeps all of it, and all of the trailers after a body; once a request is
+    answered, it waits for ever for the rest of a body that nobody reads; and it keeps an answer for ever of which the
+    caller takes nothing. Bodies are else the application's to bound.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,6 +39,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle: asyncio.Future[None] | None = None  # what it waits for between two of them
         self._due: float | None = None  # until when something is awaited, but for a body to be read
         self._timer: asyncio.TimerHandle | None = None  # rings no later; it runs on where `_due` changes
+        self._untaken: float = inf  # bytes of answers, when it was last looked how many the caller has yet to take
+        self._taker: asyncio.TimerHandle | None = None  # when it is looked next
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,8 +48,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._taker):
+            if timer is not None:
+                timer.cancel()
         if self._running is not None and not self._running.response_complete:
             self._hang_up(self._running)
         if self._idle is not None and not self._idle.done():
@@ -72,7 +77,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self.cycle.body or len(body) > HIGH_WATER_LIMIT:
+        held: object = self.cycle.body
+        if held or len(body) > HIGH_WATER_LIMIT:
+            if isinstance(held, bytes):
+                self.cycle.body = bytearray(held)  # all of it would be copied for each chunk, of which there are many
             super().on_body(body)
         elif not self.cycle.response_complete:
             self.cycle.body = body  # type: ignore[assignment]  # uvicorn would copy it twice on its way
@@ -102,6 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._todo.append((cycle, app))
         if self._task is None or self._task.done():
             self._task = self.loop.create_task(self._answer())
+            self._task.add_done_callback(self.tasks.discard)
         elif self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
         self.tasks.add(self._task)  # what a stop waits for
@@ -123,6 +132,29 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             self._idle = self.loop.create_future()
             await self._idle
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_taker()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_taker()
+
+    def _await_taker(self) -> None:
+        """Something was written: of what is left of it the caller must take some each time it is looked."""
+        self._untaken = inf
+        if self._taker is None:
+            self._taker = self.loop.call_later(self.app_state["settings"].body_timeout_s, self._look_for_taker)
+
+    def _look_for_taker(self) -> None:
+        self._taker = None
+        left = self.transport.get_write_buffer_size()
+        if left >= self._untaken:
+            self.transport.abort()
+        elif left:
+            self._await_taker()
+            self._untaken = left
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         self._refuse(400, "malformed-request", "expected an HTTP/1.1 request with a known method, found something else")

@@ -62,7 +62,11 @@ class Settings(BaseSettings):
         30, gt=0, le=3600, description="How long a request may take; a caller may ask for less: X-Request-Timeout-Ms."
     )
     body_timeout_s: float = Field(
-        20, gt=0, le=3600, description="How long a request's head, and then its body, may take to arrive."
+        20,
+        gt=0,
+        le=3600,
+        description="How long a request's head, and then its body, may take to arrive, and how long a caller may take "
+        "nothing of an answer.",
     )
     max_body_bytes: PositiveInt = Field(
         32 * 2**20, description="Largest request body, as it is sent and as it is when expanded."

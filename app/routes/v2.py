@@ -3,6 +3,7 @@
 Every function of a model is a model of its own, `mnist-mlp.encode` say, in the one version 1.
 """
 
+import asyncio
 import gzip
 import re
 import time
@@ -138,7 +139,7 @@ async def infer(
         content, header = await off_loop_if(
             size > MAX_ON_LOOP, oip.respond, served.name, VERSION, wanted, answer.outputs, answer.parameters
         )
-    except Exception:
+    except (Exception, asyncio.CancelledError):
         statistics.fail(served.name, time.perf_counter_ns() - began)
         raise
     took = Took(read - began, queue, called - read - queue, time.perf_counter_ns() - called)

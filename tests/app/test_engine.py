@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,31 @@ def test_a_lazy_model_is_loaded_by_its_first_call_once(checkpoints, monkeypatch:
 
     asyncio.run(main())
     assert loads == ["tiny-conv"] and model.loaded
+
+
+def test_whoever_leaves_while_a_lazy_model_is_loaded_leaves_it_to_the_next(
+    checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Engine.load([checkpoints["tiny-ae"], checkpoints["tiny-conv"]], lazy=True).model("tiny-conv")
+    loads = []
+    going = threading.Event()
+    load = Model.load
+    monkeypatch.setattr(Model, "load", lambda self: (loads.append(self.name), going.wait(60), load(self)))
+
+    async def main() -> None:
+        images = np.zeros((1, 28, 28), np.float32)
+        for _ in range(3):
+            leaving = asyncio.create_task(model.encode(images))
+            while not loads:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+            leaving.cancel()
+            await asyncio.wait([leaving])
+        going.set()
+        assert (await model.encode(images)).mean.shape == (1, model.latents)
+
+    asyncio.run(main())
+    assert loads == ["tiny-conv"]
 
 
 @pytest.fixture

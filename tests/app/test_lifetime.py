@@ -1,13 +1,40 @@
-"""What is left of a request when it is over: nothing."""
+"""How a request is ended, and what is left of it when it is over: nothing."""
 
 import asyncio
 import gc
 import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.lifetime import WATCH_AFTER_S, Lifetime
 from app.settings import Settings
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+DISCONNECT = {"type": "http.disconnect"}
+
+
+async def _nobody() -> Message:
+    raise AssertionError("expected nobody to ask")
+
+
+async def _ended(app: App, receive: Receive, *headers: tuple[bytes, bytes], **state: Any) -> list[Message]:
+    """What is sent to the caller of an application that Lifetime bounds; all that it holds must be let go."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    lifetime = Lifetime(app, Settings(models="mnist-mlp"))
+    path = {"path": "/v1/sample", "method": "GET", "query_string": b"", "server": ("x", 1), "scheme": "http"}
+    scope = {"type": "http", "headers": list(headers), "state": {"request_id": "1"} | state, **path}
+    await lifetime(scope, receive, send)
+    task = asyncio.current_task()
+    assert task is not None and not task.cancelling()  # the next request of the connection is this task's, too
+    assert (lifetime.requests, lifetime.body_bytes) == (0, 0)
+    return sent
 
 
 def test_a_request_whose_body_nobody_reads_leaves_no_timer_behind() -> None:
@@ -18,17 +45,86 @@ def test_a_request_whose_body_nobody_reads_leaves_no_timer_behind() -> None:
         lives.append(weakref.ref(receive.__self__))
         await asyncio.sleep(3 * WATCH_AFTER_S)
 
-    async def receive() -> Message:
-        raise AssertionError("expected nobody to ask")
-
-    async def send(message: Message) -> None:
-        raise AssertionError(f"expected no answer, found {message}")
-
     async def main() -> None:
-        lifetime = Lifetime(app, Settings(models="mnist-mlp"))
-        await lifetime({"type": "http", "headers": []}, receive, send)
+        assert await _ended(app, _nobody, (b"content-length", b"9")) == []
         gc.collect()
         assert lives[0]() is None  # a timer would hold it
-        assert (lifetime.requests, lifetime.body_bytes) == (0, 0)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-length", b"0"),)])
+def test_a_caller_without_a_body_is_seen_to_go(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    ended = False
+
+    async def app(*_: object) -> None:
+        nonlocal ended
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended = True
+            raise
+
+    messages = [DISCONNECT, {"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    assert asyncio.run(_ended(app, receive, *headers)) == []
+    assert ended and not messages
+
+
+def test_that_there_is_no_body_is_told_to_who_asks_late() -> None:
+    got: list[Message] = []
+    asked = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await asked.wait()
+        got.append(await receive())
+        await send({"type": "http.response.start", "status": 200})
+
+    async def receive() -> Message:
+        asked.set()
+        await asyncio.sleep(60)
+        return DISCONNECT
+
+    assert len(asyncio.run(_ended(app, receive))) == 1
+    assert got == [{"type": "http.request", "body": b"", "more_body": False}]
+
+
+def test_who_goes_when_the_time_is_up_is_ended_once() -> None:
+    """Else the connection's task would stay cancelled, and its next request would be ended for it."""
+
+    late, gone = asyncio.Event(), asyncio.Event()
+
+    async def app(*_: object) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            late.set()
+            await gone.wait()
+            await asyncio.sleep(0.05)  # while it tidies up
+
+    async def receive() -> Message:
+        await late.wait()
+        gone.set()
+        return DISCONNECT
+
+    start, _ = asyncio.run(_ended(app, receive, (b"x-request-timeout-ms", b"100")))
+    assert start["status"] == 504
+
+
+def test_a_stop_that_waits_no_longer_is_told() -> None:
+    async def app(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    async def main() -> list[Message]:
+        draining = asyncio.Event()
+        draining.set()
+        request = asyncio.create_task(_ended(app, _nobody, (b"content-length", b"9"), draining=draining))
+        await asyncio.sleep(0)
+        request.cancel()
+        return await request
+
+    start, body = asyncio.run(main())
+    assert start["status"] == 503 and b"urn:reparam:problem:draining" in body["body"]

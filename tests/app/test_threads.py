@@ -1,0 +1,66 @@
+"""Work in threads, and who waits for it."""
+
+import asyncio
+import threading
+
+import pytest
+from anyio import CapacityLimiter
+
+from app.threads import off_loop_if
+
+
+def test_a_thread_counts_until_its_work_is_done_even_if_nobody_waits_for_it() -> None:
+    ends = threading.Event()
+
+    async def main() -> None:
+        limiter = CapacityLimiter(1)
+        gone = asyncio.create_task(off_loop_if(True, ends.wait, 60, limiter=limiter))
+        while not limiter.borrowed_tokens:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone  # at once
+        following = asyncio.create_task(off_loop_if(True, ends.is_set, limiter=limiter))
+        leaving = asyncio.create_task(off_loop_if(True, pytest.fail, "it has left", limiter=limiter))
+        await asyncio.sleep(0.05)
+        assert limiter.statistics().tasks_waiting == 2
+        leaving.cancel()
+        ends.set()
+        assert await following is True  # so it began when the first had ended
+        assert leaving.cancelled() and limiter.borrowed_tokens == 0
+
+    asyncio.run(main())
+
+
+def test_an_error_comes_to_who_waits_and_to_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    begun, ends = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        begun.set()
+        ends.wait(60)
+        raise ValueError("bad")
+
+    async def main() -> None:
+        ends.set()
+        with pytest.raises(ValueError, match="bad"):
+            await off_loop_if(True, fail)
+        ends.clear()
+        begun.clear()
+        gone = asyncio.create_task(off_loop_if(True, fail))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        ends.set()
+
+    asyncio.run(main())
+    assert not caplog.records
+
+
+def test_what_is_short_stays_on_the_event_loop() -> None:
+    async def main() -> None:
+        assert await off_loop_if(False, threading.get_ident) == threading.get_ident()
+        assert await off_loop_if(True, threading.get_ident) != threading.get_ident()
+
+    asyncio.run(main())
