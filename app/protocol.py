@@ -18,19 +18,21 @@ if TYPE_CHECKING:
 
 SECURITY = b"".join(name + b": " + value + b"\r\n" for name, value in always())
 MAX_HEAD_BYTES = 64 * 1024  # of the request line and the headers
+MAX_IN_A_ROW = 64  # requests of a connection that wait for an earlier one, each a hundred times what was sent
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """A connection on which everything that is awaited from the caller must come in time and end somewhere.
 
     uvicorn waits for a head for ever, keeps all of it, and all of the trailers after a body; once a request is
-    answered, it waits for ever for the rest of a body that nobody reads; and it keeps an answer for ever of which the
-    caller takes nothing. Bodies are else the application's to bound.
+    answered, it waits for ever for the rest of a body that nobody reads; it keeps an answer for ever of which the
+    caller takes nothing, and all requests that a caller sends in a row. Bodies are else the application's to bound.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_head = False
+        self._full = False  # so many requests in a row were taken that the connection ends with the last one's answer
         self._kept_bytes = 0  # of a head, or of trailers: since the message began, or since a piece of its body
         self._adds = False  # whether what is being parsed is no more than that
         self._running: RequestResponseCycle | None = None  # with pipelining, `cycle` is the last of several
@@ -67,6 +69,9 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= MAX_IN_A_ROW:
+            self._full, self.cycle.keep_alive = True, False
+            raise ValueError(f"more than {MAX_IN_A_ROW} requests in a row")  # stops the parser
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings and codings != [b"chunked"]:  # RFC 9112, section 6.1: the parser leaves the others on the body
             found = b", ".join(codings).decode("latin-1")
@@ -92,6 +97,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._kept_bytes, self._adds = 0, False
 
     def data_received(self, data: bytes) -> None:
+        if self._full:
+            return
         self._adds = True
         super().data_received(data)
         if self.transport.is_closing():
@@ -157,6 +164,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._untaken = left
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        if self._full:  # what was taken is answered; HTTP has the caller send the rest again
+            return
         self._refuse(400, "malformed-request", "expected an HTTP/1.1 request with a known method, found something else")
 
     def _unsupported_upgrade_warning(self) -> None:

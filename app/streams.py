@@ -96,8 +96,8 @@ async def _received(request: Request, whole: _Whole) -> Body:
 async def _expanded(request: Request, coding: str, whole: _Whole) -> Body:
     """What a coded body holds, piece by piece, counted as in hand.
 
-    A gzip file has one member (RFC 1952), as everything that is sent has. What is received is limited too: it may be
-    far longer than what it expands to.
+    A gzip file may have several members (RFC 1952); one alone is taken, as clients send it. What is received is limited
+    too: it may be far longer than what it expands to.
     """
     member = zlib.decompressobj(_WINDOWS[coding])
     received, more = 0, True

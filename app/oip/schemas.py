@@ -120,7 +120,7 @@ class IndexedModel(BaseModel):
 
 
 class ModelStatistics(BaseModel):
-    """What a function did since the start, in the process that answers."""
+    """What a function did since the start, in all workers."""
 
     name: str
     version: str

@@ -111,6 +111,15 @@ def test_what_is_encoded_and_decoded_is_reconstructed(client: TestClient, x) -> 
     assert again["mean"].shape == mean.shape
 
 
+def test_many_numbers_are_the_same_in_json_and_in_bytes(client: TestClient) -> None:
+    wanted = {"count": 200, "seed": 1}  # 156,800 numbers, and others behind them
+    text = infer(client, "mnist-mlp.sample", parameters=wanted)
+    data = infer(client, "mnist-mlp.sample", parameters=wanted | {"binary_data_output": True})
+    assert "inference-header-content-length" not in text.headers and "inference-header-content-length" in data.headers
+    _assert_same(outputs(text), outputs(data))
+    np.testing.assert_array_equal(outputs(text)["images"], outputs(data)["images"])
+
+
 def test_scores_are_those_of_score(client: TestClient, x) -> None:
     found = outputs(infer(client, "mnist-mlp.score", tensor("images", x, "FP32")))
     document = client.post("/v1/score", json={"pixels": x.tolist()}).json()

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.protocol import MAX_IN_A_ROW
 from tests.e2e.server import running, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -86,6 +87,15 @@ def test_requests_in_a_row_are_answered_in_order_whatever_becomes_of_each(server
         link.sendall(requests[-1])
         ((status, _),) = _answers(link, "POST")
     assert status == 413
+    wait_for(lambda: _nothing_is_left(url))
+
+
+def test_of_too_many_requests_in_a_row_the_first_are_answered(server: tuple[str, int]) -> None:
+    url, _ = server
+    with connection(url) as link:
+        link.sendall(b"GET " + LONG + HOST + b"\r\n" + (b"GET /healthz" + HOST + b"\r\n") * 200)
+        answers = _answers(link, "GET " * (1 + MAX_IN_A_ROW))  # and then the connection ends
+    assert {status for status, _ in answers} == {200}
     wait_for(lambda: _nothing_is_left(url))
 
 
