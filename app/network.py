@@ -52,7 +52,15 @@ class Network:
     def __init__(self, model: Autoencoder, image_shape: tuple[int, int], draws: int, device: torch.device) -> None:
         self._model = model.to(device)
         self._image_shape, self._draws, self._device = image_shape, draws, device
-        self.passes: dict[str, Callable[[Array], Sequence[Array | None]]] = {
+        row_s = self._row_s()
+        cheap = device.type == "cpu"
+        self.inline = {function for function in row_s if cheap and row_s[function] * PROBED <= CHEAP_S / 2}
+        self.sizes = {function: self._sizes(function, row_s[function]) for function in self.passes}
+
+    @property
+    def passes(self) -> dict[str, Callable[[Array], Sequence[Array | None]]]:
+        """The functions by name; made when asked for, since to keep them would keep an exchanged network in memory."""
+        return {
             "encode": self.encode,
             "decode": self.decode,
             "reconstruct": self.reconstruct,
@@ -60,10 +68,6 @@ class Network:
             "from_noise": self.from_noise,
             "to_noise": self.to_noise,
         }
-        row_s = self._row_s()
-        cheap = device.type == "cpu"
-        self.inline = {function for function in row_s if cheap and row_s[function] * PROBED <= CHEAP_S / 2}
-        self.sizes = {function: self._sizes(function, row_s[function]) for function in self.passes}
 
     def encode(self, images: Array) -> tuple[Array, Array | None]:
         """-> mean and variance (N, Z); a deterministic autoencoder has no variance."""

@@ -1,9 +1,11 @@
 """The models that are served: loaded early or late, exchanged while they run, alike alone and in company."""
 
 import asyncio
+import gc
 import json
 import shutil
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +117,29 @@ def test_a_changed_checkpoint_is_taken_up_and_calls_in_flight_end_on_the_old_one
         assert engine.model().latents == 5 and engine.model().loaded
         assert {(await call).latents.shape for call in calls} == {(300, 2)}
         assert (await engine.model().sample(3, seed=1)).latents.shape == (3, 5)
+
+    asyncio.run(main())
+
+
+def test_an_exchanged_network_leaves_the_memory_at_once(checkpoints, folder: Path) -> None:
+    """The collector of garbage does not look for what was there at the start."""
+
+    async def main() -> None:
+        engine = Engine.load([folder])
+        lane = engine.model()._lane
+        assert lane is not None
+        network = weakref.ref(lane._passes["encode"].__self__)  # type: ignore[attr-defined]
+        del lane
+        await engine.model().sample(1)
+        _become(folder, checkpoints["tiny-flow"])
+        gc.collect()
+        gc.disable()
+        try:
+            assert network() is not None and await engine.reload()
+            await engine.model().sample(1)
+            assert network() is None
+        finally:
+            gc.enable()
 
     asyncio.run(main())
 
