@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from urllib.parse import urlsplit
 
@@ -32,8 +32,9 @@ def connection(url: str) -> Iterator[socket.socket]:
 def _answer(link: socket.socket) -> tuple[int, dict[str, object]]:
     """What is answered before the other side closes."""
     data = b""
-    while chunk := link.recv(65536):
-        data += chunk
+    with suppress(ConnectionResetError):  # of who still sent when the other side had closed; the answer came before
+        while chunk := link.recv(65536):
+            data += chunk
     head, _, body = data.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body) if body else {}
 
