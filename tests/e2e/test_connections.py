@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.protocol import MAX_IN_A_ROW
-from tests.e2e.server import running, wait_for
+from tests.e2e.server import get, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +53,7 @@ def _answers(link: socket.socket, methods: str) -> list[tuple[int, bytes]]:
 
 
 def _metric(url: str, name: str, **labels: str) -> float:
-    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    families = text_string_to_metric_families(get(f"{url}/metrics").text)
     return sum(s.value for family in families for s in family.samples if s.name == name and s.labels == labels)
 
 
@@ -82,7 +81,7 @@ def test_requests_in_a_row_are_answered_in_order_whatever_becomes_of_each(server
         link.sendall(b"GET /v1/sample?seed=1" + HOST + b"connection: close\r\n\r\n")
         answers = _answers(link, "GET GET POST HEAD POST GET GET")
     assert [status for status, _ in answers] == [504, 405, 200, 200, 404, 504, 200]
-    assert answers[-1][1] == httpx.get(f"{url}/v1/sample?seed=1").content
+    assert answers[-1][1] == get(f"{url}/v1/sample?seed=1").content
     with connection(url) as link:  # what is refused for its length is not waited for
         link.sendall(requests[-1])
         ((status, _),) = _answers(link, "POST")
