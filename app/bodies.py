@@ -19,6 +19,7 @@ from app.numbers import rows_of_numbers
 from app.queries import PictureQuery
 from app.settings import Settings
 from app.stages import stage
+from app.state import settings_of
 from app.streams import Body, read_body
 from app.tensors import NPY, SAFETENSORS, Values, as_images, as_latents, read_npy, read_safetensors
 from app.threads import off_loop_if
@@ -44,7 +45,7 @@ def media_type(request: Request) -> str:
 async def read_json(request: Request) -> Body:
     """The body of a call that takes JSON alone. Raises: MediaTypeError; as `read_body`."""
     _check_type(request, (JSON,))
-    return await read_body(request, request.state.settings, "max_json_bytes")
+    return await read_body(request, settings_of(request), "max_json_bytes")
 
 
 async def read_images(request: Request, model: Model, fitting: PictureQuery) -> Array:
@@ -100,7 +101,7 @@ async def _take(
         names: of what the call takes: `images`, `pixels` (images as lists of numbers), `latents`.
         ends: whether it takes exactly two.
     """
-    settings: Settings = request.state.settings
+    settings = settings_of(request)
     kind = _check_type(request, expected)
     body = await read_body(request, settings, "max_json_bytes" if kind == JSON else "max_body_bytes")
     if kind in IMAGE_TYPES:
@@ -203,7 +204,7 @@ def _pixels(values: list[Any], rows: int, columns: int) -> Array:
 
 async def _fit(request: Request, files: Files, model: Model, fitting: PictureQuery) -> Array:
     """The model's input from picture files; one small file that is taken as it is, as most are, on the event loop."""
-    max_pixels = request.state.settings.max_pixels
+    max_pixels = settings_of(request).max_pixels
     if len(files) == 1 and len(files[0]) <= _INLINE_FILE_BYTES and fitting.fit is None:
         rows, columns = model.image_shape
         try:

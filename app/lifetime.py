@@ -51,7 +51,10 @@ class Lifetime:
                 "REPARAM_MAX_REQUESTS), found one more; try again later"
             )
         limit = self.settings.request_timeout_s
-        asked = next((value for name, value in scope["headers"] if name == TIMEOUT_HEADER), None)
+        asked = None
+        for name, value in scope["headers"]:
+            if name == TIMEOUT_HEADER and asked is None:
+                asked = value
         if asked is None:
             return limit
         if not (asked.isdigit() and int(asked[:12]) > 0):

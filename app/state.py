@@ -25,9 +25,14 @@ class State(TypedDict):
     statistics: Statistics  # of /v2
 
 
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.state.settings
+def settings_of(request: Request) -> Settings:
+    """The service's."""
+    settings: Settings = request.scope["state"]["settings"]
     return settings
+
+
+async def _settings(request: Request) -> Settings:
+    return settings_of(request)
 
 
 async def _engine(request: Request) -> Engine:
@@ -47,6 +52,7 @@ StatisticsDep = Annotated[Statistics, Depends(_statistics)]
 
 def find_model(request: Request, name: str | None) -> Model:
     """The model that a request names, or the default one. Raises: ModelNotFoundError."""
-    found: Model = request.state.engine.model(name)
-    request.state.model = found.name  # for the log and the spans
+    state = request.scope["state"]
+    found: Model = state["engine"].model(name)
+    state["model"] = found.name  # for the log and the spans
     return found

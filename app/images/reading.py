@@ -4,8 +4,8 @@ The format is told by the bytes, never by a name; only six formats are tried. Co
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,7 @@ class ImageTooLargeError(ImageError):
     """A picture with more pixels than the limit."""
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """An upright picture: `pixels` (H, W) float32 in [0, 1], 0 black; `grey`: without colour or transparency."""
 
     pixels: Pixels
