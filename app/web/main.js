@@ -118,8 +118,10 @@ function showView() {
   const impossible = height !== 28 || width !== 28
     ? `This page draws digits of 28 × 28 pixels, and ${card.name} takes ${height} × ${width}.`
     : view.impossible(card, cards);
+  const wanted = state.get("model", card.name);
+  const other = wanted === card.name ? "" : h("p", {class: "problem", role: "status"}, `${wanted} is not served here: ${card.name} answers instead.`);
   const lead = impossible ? "" : h("p", {class: "lead"}, view.lead(card));
-  main.replaceChildren(heading, lead, why, root, request.element);
+  main.replaceChildren(heading, other, lead, why, root, request.element);
   if (impossible) {
     aside.hidden = true;
     root.append(h("p", {class: "impossible"}, impossible));

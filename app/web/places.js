@@ -35,7 +35,7 @@ async function itself(card, api, options) {
   const prior = card.prior?.kind === "standard-normal";
   const picture = prior ? (await api.mapPicture({size: SIDE}, options)).blob : null;
   const whole = {centre: [0, 0], directions: [[1, 0], [0, 1]]};
-  return onSquare({codes: Float32Array.from(mean.flat()), labels, digits: null, share: null, picture, axes: ["z₁", "z₂"]},
+  return onSquare({codes: Float32Array.from(mean.flat()), labels, digits: null, share: null, picture, axes: ["z₀", "z₁"]},
     whole, () => (prior ? priorPlane : evenPlane(mean)));
 }
 

@@ -155,6 +155,10 @@ def test_a_picture_file_is_fitted_as_the_service_does(
     (tmp_path / "broken.png").write_bytes(b"no picture at all")
     page.get_by_label("Your digit: a picture file").set_input_files(tmp_path / "broken.png")
     expect(page.locator(".picker .said")).to_contain_text("expected a sound PNG, JPEG")
+    Image.new("L", (100, 100), 255).save(tmp_path / "broken.png")  # chosen again, under the same name
+    page.get_by_label("Your digit: a picture file").set_input_files(tmp_path / "broken.png")
+    expect(page.locator(".picker .said")).to_contain_text("This picture is blank")
+    np.testing.assert_array_equal(pixels_of(seen(page)), fitted)
 
 
 def test_a_picture_can_be_dropped_and_pasted(page: Page) -> None:
@@ -367,6 +371,24 @@ def test_a_model_is_chosen_and_says_what_it_cannot(page: Page) -> None:
     expect(page.locator(".basis")).to_contain_text("normalizing flow")
 
 
+def test_a_link_to_a_model_that_is_not_served_says_so(page: Page) -> None:
+    page.goto("/#model=mnist-vanished")
+    ready(page)
+    said = page.get_by_text("mnist-vanished is not served here: mnist-conv answers instead.")
+    expect(said).to_be_visible()
+    page.get_by_label("Model", exact=True).select_option("mnist-mlp")
+    expect(said).to_be_hidden()
+
+
+def test_the_bound_of_grey_pixels_is_told_to_be_a_density(page: Page) -> None:
+    page.goto("/#model=mnist-linear")
+    terms = page.locator(".novelty .note")
+    expect(terms).to_contain_text(re.compile(r"^ELBO .* = expected log p\(x\|z\) .* − KL from the prior .* density"))
+    page.get_by_label("Model", exact=True).select_option("mnist-mlp")
+    expect(terms).to_contain_text("ELBO −")
+    expect(terms).not_to_contain_text("density")
+
+
 def test_a_link_opens_the_page_as_it_was(new_page: NewPage) -> None:
     first = new_page()
     first.goto("/#model=mnist-mlp")
@@ -440,6 +462,9 @@ def test_it_fits_a_phone(new_page: NewPage) -> None:
         page.reload()
         ready(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
+        expect(page.locator("#views a")).to_have_count(6)
+        for link in page.locator("#views a").all():
+            expect(link).to_be_in_viewport(ratio=1)
     page.goto("/#view=draw")
     page.reload()
     ready(page)
@@ -479,12 +504,13 @@ def test_it_recovers_from_a_service_that_stops_and_comes_back(new_page: NewPage,
     faults.expect("ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)|status of 503")
     port = free_port()
     with running(port=port, **SMALL) as (url, _):
-        page = new_page(base_url=url)
+        page = new_page(base_url=url, viewport={"width": 390, "height": 500})
         page.goto("/")
         ready(page)
     before = pixels_of(rebuilt(page))
     page.get_by_role("button", name="a real three").click()
-    expect(page.get_by_text("The service cannot be reached.")).to_be_visible()
+    rebuilt(page).scroll_into_view_if_needed()
+    expect(page.get_by_text("The service cannot be reached.")).to_be_in_viewport(ratio=1)
     assert_accessible(page)
     with running(port=port, **SMALL):
         wait_for_change(rebuilt(page), before)

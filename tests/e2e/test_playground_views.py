@@ -222,7 +222,7 @@ def test_the_map_of_two_latents_decodes_under_the_pointer(page: Page, service: s
     assert abs(x - 0.8) < 0.01 and abs(y - 0.3) < 0.01
     z = [NORMAL.inv_cdf(x), NORMAL.inv_cdf(y)]
     wait_until(page.locator(".panel canvas.large"), decoded(service, "mnist-2d", [z])[0])
-    expect(page.get_by_text(f"Decoded at z₁ = {z[0]:.2f}, z₂ = −{-z[1]:.2f}")).to_be_visible()
+    expect(page.get_by_text(f"Decoded at z₀ = {z[0]:.2f}, z₁ = −{-z[1]:.2f}")).to_be_visible()
     # Which digits lie there the service knows.
     known = httpx.get(f"{service}/v1/models/mnist-2d/map", trust_env=False).json()
     near = np.argsort(np.square(np.array(known["mean"]) - z).sum(1))[:12]
@@ -297,7 +297,7 @@ def test_the_map_by_keyboard_and_again_from_its_address(page: Page, new_page: Ne
     z = [NORMAL.inv_cdf(0.53), NORMAL.inv_cdf(0.4)]
     wait_until(page.locator(".panel canvas.large"), decoded(service, "mnist-2d", [z])[0])
     expect(page.locator(".panel [role=status]")).to_contain_text(
-        f"Decoded at z₁ = {z[0]:.2f}, z₂ = −{-z[1]:.2f}. Nearest: "
+        f"Decoded at z₀ = {z[0]:.2f}, z₁ = −{-z[1]:.2f}. Nearest: "
     )
     page.get_by_role("button", name="Light up the digit 3").press("Enter")
     page.get_by_role("button", name="Light up the digit 8").press("Enter")
@@ -315,6 +315,9 @@ def test_the_map_by_keyboard_and_again_from_its_address(page: Page, new_page: Ne
     expect(again.locator(".panel figcaption").first).to_contain_text("Your digit, decoded")
     page.get_by_role("button", name="Open in the sliders").click()
     expect(page.get_by_role("heading", name="Posterior", exact=True)).to_be_visible()
+    for k in range(2):  # the sliders count as the map does
+        row = page.locator(".latent", has=page.get_by_label(f"Latent {k}, its mean"))
+        expect(row.locator(".value")).to_have_text(f"{z[k]:.2f}".replace("-", "−"))
     wait_until(page.locator(".posterior canvas.now"), decoded(service, "mnist-2d", [z])[0])
 
 

@@ -33,7 +33,7 @@ export function nearby({toDigit, open}) {
       return where.textContent;
     }
     const {own, values, under, found} = what;
-    const at = values.map(([name, value]) => `${name} = ${number(value)}`).join(", ");
+    const at = values.map(([name, value]) => `${name}\u00a0=\u00a0${number(value)}`).join(", ");
     where.textContent = own
       ? `Your digit, decoded${at ? ` at ${at}` : ""}`
       : `Decoded ${at ? `at ${at}` : "at this point of the plane"}`;

@@ -19,7 +19,10 @@ export function picker({api, label, onDigit}) {
   const sheet = pad({label: `${label}: draw here with a mouse, a finger or a pen`, onStrokes: (strokes) => fitStrokes(strokes)});
   const said = h("p", {class: "said", role: "status"});
   const file = h("input", {type: "file", accept: "image/*", class: "unseen", "aria-label": `${label}: a picture file`,
-    onchange: () => file.files[0] && take(file.files[0])});
+    onchange: () => {
+      if (file.files[0]) take(file.files[0]);
+      file.value = ""; // the same file, mended, may be chosen again
+    }});
   const undo = h("button", {type: "button", class: "quiet", onclick: () => sheet.undo()}, "Undo");
   const clear = h("button", {type: "button", class: "quiet", onclick: () => sheet.clear()}, "Clear");
   const row = h("div", {class: "examples", role: "group", "aria-label": `${label}: real test digits`});
@@ -46,6 +49,7 @@ export function picker({api, label, onDigit}) {
     say("");
     try {
       const {pixels} = await api.fit(given);
+      if (!pixels.some(Boolean)) return say("This picture is blank: nothing on it stands out from its background.");
       const digit = digitOfPixels(pixels, given.name ? `the picture ${given.name}` : "a picture");
       // What the service reads and the browser does not, TIFF say, is shown as the service sees it.
       const picture = await createImageBitmap(given).catch(() => null);

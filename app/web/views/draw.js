@@ -17,7 +17,7 @@ export function show(root, {card, api, signal, onDigit, failed, request}) {
   const seen = tile("What the model sees: no digit yet", null, "large");
   const rebuilt = tile("What the model draws: nothing yet", null, "large");
   const code = codeBars(card.latents);
-  const novelty = noveltyScale();
+  const novelty = noveltyScale(card);
   root.append(
     h("div", {class: "stages"},
       h("figure", {}, seen, h("figcaption", {}, "what the model sees")),
@@ -67,7 +67,7 @@ function codeBars(latents) {
 }
 
 /** A scale from 0 to 100: among the digits that the model was not trained on, where does this one stand? */
-function noveltyScale() {
+function noveltyScale(card) {
   const words = h("p", {class: "verdict", role: "status"});
   const marker = h("span", {class: "marker"});
   const scale = h("div", {class: "scale", "aria-hidden": "true"}, marker);
@@ -88,7 +88,7 @@ function noveltyScale() {
         ? "How unusual it is this model cannot tell: its checkpoint has nothing to compare with."
         : verdict(percentile);
       if (percentile !== undefined) marker.style.setProperty("left", `${percentile}%`);
-      detail.textContent = terms(scored);
+      detail.textContent = terms(scored, card);
     },
   };
 }
@@ -102,7 +102,8 @@ function verdict(percentile) {
   return `An ordinary digit. ${told}`;
 }
 
-function terms({elbo, log_likelihood: likelihood, kl}) {
-  if (!elbo) return `log p(x|z) = ${number(likelihood[0], 1)} nats`;
-  return `ELBO ${number(elbo[0], 1)} nats = log-likelihood ${number(likelihood[0], 1)} − KL ${number(kl[0], 1)}`;
+function terms({elbo, log_likelihood: likelihood, kl}, card) {
+  const density = card.likelihood.kind === "bernoulli" ? "" : "; p is a density of grey pixels, which may be above 1";
+  if (!elbo) return `log p(x|z) = ${number(likelihood[0], 1)} nats${density}`;
+  return `ELBO ${number(elbo[0], 1)} nats = expected log p(x|z) ${number(likelihood[0], 1)} − KL from the prior ${number(kl[0], 1)}${density}`;
 }

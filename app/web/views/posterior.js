@@ -129,14 +129,15 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   function describe() {
     basis.textContent = {
       normal: `Each slider goes from −${REACH} to ${REACH} standard deviations of the prior, N(0, 1), the pale hill. The ` +
-        "steep one is the posterior: what is left of it once the digit is seen. Above are the digits along the way.",
+        "steep one is the posterior: what is left of it once the digit is seen. Above are the digits along the way. First " +
+        "comes what differs most from the prior: the nats are its KL divergence, what the latent says of this digit.",
       draws: `This model's prior is a normalizing flow, under which a latent is not N(0, 1). Each slider goes ${REACH} ` +
-        `standard deviations to either side of the mean of ${prior.count} draws from the prior, and the nats are those ` +
-        "to a normal distribution of that mean and deviation, the pale hill, which is a likeness only. The steep hill is " +
-        "the posterior.",
+        `standard deviations to either side of the mean of ${prior.count} draws from the prior. The steep hill is the ` +
+        "posterior; the nats are its KL divergence from a normal distribution of that mean and deviation, the pale hill, " +
+        "which is a likeness only.",
       digits: "This model has no prior and no variance, so nothing says how far a latent may go. Each slider goes " +
-        `${REACH} standard deviations to either side of the mean of the codes of ${prior.count} real digits; the tick ` +
-        "is this digit's code.",
+        `${REACH} standard deviations to either side of the mean of the codes of ${prior.count} real digits, the pale ` +
+        "hill; the tick is this digit's code. First comes what lies furthest from that mean.",
     }[prior.of];
   }
 
