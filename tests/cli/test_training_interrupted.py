@@ -154,7 +154,14 @@ def _interrupt(run: Run, begins: str, epochs: int, *options: str) -> None:
     """Start the run, which must begin with that line, and press Ctrl-C after as many epochs."""
     command = [str(Path(sys.executable).with_name("reparam")), *run.arguments, *options]
     environment = {**os.environ, **ENVIRONMENT}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     try:
         assert process.stderr is not None
         lines = [process.stderr.readline() for _ in range(epochs)]
