@@ -12,6 +12,7 @@ from app.engine import Array, Model
 from app.errors import LimitError
 from app.images import contact_sheet, png, sheet_size
 from app.stages import stage
+from app.state import settings_of
 from app.tensors import NPY, SAFETENSORS, write_npy, write_safetensors
 from app.threads import off_loop_if
 
@@ -73,7 +74,7 @@ class ImageForm:
     def __init__(self, request: Request, columns: int | None, scale: int) -> None:
         self.media = choose(request, self.offered)
         self.columns, self.scale = columns, scale
-        self._limit: int = request.state.settings.max_sheet_pixels
+        self._limit = settings_of(request).max_sheet_pixels
 
     def check(self, count: int, model: Model) -> None:
         """Raises: LimitError: if the contact sheet of `count` images would be too large."""

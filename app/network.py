@@ -106,10 +106,9 @@ class Network:
         """Run every function at every size: the first call of a shape costs tens of milliseconds, no caller's."""
         functions = ["encode", "decode", "score", *(("from_noise", "to_noise") if self._model.generative else ())]
         for function in (*functions, "reconstruct"):
-            shape = (self._model.latents,) if function in ("decode", "from_noise", "to_noise") else self._image_shape
             for size in self.sizes[function]:
                 if function != "reconstruct" or not (size in self.sizes["encode"] and size in self.sizes["decode"]):
-                    self.passes[function](np.zeros((size, *shape), np.float32))
+                    self.passes[function](self._zeros(function, size))
 
     def _sizes(self, function: str, row_s: float) -> tuple[int, ...]:
         if function in self.inline:
@@ -119,7 +118,7 @@ class Network:
 
     def _row_s(self) -> dict[str, float]:
         """How long a row takes in a pass of some, by function, in seconds of a processor, whoever else uses it."""
-        encode, decode = self._measured("encode", self._image_shape), self._measured("decode", (self._model.latents,))
+        encode, decode = self._measured("encode"), self._measured("decode")
         row_s = {
             "encode": encode,
             "decode": decode,
@@ -127,17 +126,22 @@ class Network:
             "score": encode + self._draws * decode,
         }
         for function in ("from_noise", "to_noise"):
-            row_s[function] = self._measured(function, (self._model.latents,)) if self._model.generative else 0.0
+            row_s[function] = self._measured(function) if self._model.generative else 0.0
         return row_s
 
-    def _measured(self, function: str, shape: tuple[int, ...]) -> float:
-        rows = np.zeros((PROBED, *shape), np.float32)
+    def _measured(self, function: str) -> float:
+        rows = self._zeros(function, PROBED)
         spent = []
         for _ in range(4):  # the first is of a shape that is not warm
             began = time.thread_time()
             self.passes[function](rows)
             spent.append(time.thread_time() - began)
         return min(spent[1:]) / PROBED
+
+    def _zeros(self, function: str, count: int) -> Array:
+        """So many rows that a function takes."""
+        latents = function in ("decode", "from_noise", "to_noise")
+        return np.zeros((count, self._model.latents) if latents else (count, *self._image_shape), np.float32)
 
     def _tensor(self, rows: Array) -> torch.Tensor:
         return torch.from_numpy(rows).to(self._device)

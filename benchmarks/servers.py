@@ -16,7 +16,7 @@ from typing import IO
 import httpx
 
 from benchmarks.calls import BenchmarkError
-from tests.e2e.server import REPARAM, free_port
+from tests.e2e.server import REPARAM, free_port, get
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 180, 30
@@ -80,7 +80,7 @@ def _serving(command: Sequence[str], workers: int, probe: str, **environment: st
 
 def _answers(url: str) -> bool:
     with suppress(httpx.TransportError):
-        return httpx.get(url).status_code == 200
+        return get(url).status_code == 200
     return False
 
 

@@ -7,7 +7,7 @@ from app.bodies import read_ends
 from app.errors import LimitError
 from app.queries import MAX_COLUMNS, InterpolateQuery, described, read_query
 from app.schemas import InterpolateAnswer
-from app.state import find_model
+from app.state import find_model, settings_of
 
 router = APIRouter(tags=["images and latents"])
 
@@ -23,7 +23,7 @@ async def interpolate(request: Request) -> Response:
     query = read_query(request, InterpolateQuery)
     model = find_model(request, query.model)
     form = ImageForm(request, query.columns or MAX_COLUMNS, query.scale)
-    max_steps = request.state.settings.max_steps
+    max_steps = settings_of(request).max_steps
     if query.steps > max_steps:
         raise LimitError("steps", "max_steps", max_steps, query.steps)
     form.check(query.steps, model)

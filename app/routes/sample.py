@@ -10,14 +10,14 @@ from app.engine import Model
 from app.errors import LimitError, MalformedError
 from app.queries import DecodeQuery, SampleQuery, described, read_query
 from app.schemas import SampleAnswer, SampleRequest
-from app.state import find_model
+from app.state import find_model, settings_of
 from models.config import explain
 
 router = APIRouter(tags=["generation"])
 
 
 async def _sample(request: Request, model: Model, form: ImageForm, wanted: SampleRequest) -> Response:
-    max_samples = request.state.settings.max_samples
+    max_samples = settings_of(request).max_samples
     if wanted.count > max_samples:
         raise LimitError("count", "max_samples", max_samples, wanted.count)
     form.check(wanted.count, model)
@@ -48,7 +48,7 @@ async def sample(request: Request) -> Response:
     model = find_model(request, query.model)
     form = ImageForm(request, query.columns, query.scale)
     try:
-        document = load_object(await read_json(request), request.state.settings.max_json_bytes)
+        document = load_object(await read_json(request), settings_of(request).max_json_bytes)
         wanted = SampleRequest.model_validate(document)
     except ValidationError as error:
         raise MalformedError(f"body: {explain(error)}") from error

@@ -11,6 +11,7 @@ import {readNpy, readSafetensors, writeNpy} from "./npy.js";
 
 const KEY = "reparam-key"; // of the tab's storage
 const NPY = "application/x-npy";
+const PNG = "image/png";
 const SAFETENSORS = "application/vnd.safetensors";
 const PASSING = new Set([408, 429, 502, 503, 504]);
 const LONGEST_WAIT_S = 5;
@@ -97,13 +98,12 @@ export function apiOf(model) {
     /** Of a model of two latents -> {mean: [[x, y], …], labels: [digit, …]}. */
     async map(options) {
       const call = await send({path: `v1/models/${model}/map`, accept: "application/json", ...options});
-      return {...call, ...JSON.parse(new TextDecoder().decode(call.data))};
+      return {...call, ...documentOf(call.data)};
     },
 
     /** Of a model of two latents -> {blob}: a PNG of size x size digits, at the quantiles of the prior. */
     async mapPicture(query, options) {
-      const call = await send({path: `v1/models/${model}/map`, query, accept: "image/png", ...options});
-      return {...call, blob: new Blob([call.data], {type: "image/png"})};
+      return withPicture(await send({path: `v1/models/${model}/map`, query, accept: PNG, ...options}));
     },
 
     /** file: a Blob of any picture -> {pixels (784)}: what the model sees of it. */
@@ -115,8 +115,7 @@ export function apiOf(model) {
 
     /** Samples as the picture that the service draws of them -> {blob}. */
     async samplePicture(query, options) {
-      const call = await send({path: "v1/sample", query: {model, ...query}, accept: "image/png", ...options});
-      return {...call, blob: new Blob([call.data], {type: "image/png"})};
+      return withPicture(await send({path: "v1/sample", query: {model, ...query}, accept: PNG, ...options}));
     },
   };
 
@@ -129,7 +128,7 @@ export function apiOf(model) {
 /** The models' cards -> {default, models}. */
 export async function models() {
   const call = await send({path: "v1/models", accept: "application/json"});
-  return {...call, ...JSON.parse(new TextDecoder().decode(call.data))};
+  return {...call, ...documentOf(call.data)};
 }
 
 /** A file of this page, a .npy.gz -> {shape, values}. */
@@ -222,10 +221,18 @@ addEventListener("online", () => [...sleepers].forEach((wake) => wake()));
 
 function problemOf(data, status) {
   try {
-    return {status, ...JSON.parse(new TextDecoder().decode(data))};
+    return {status, ...documentOf(data)};
   } catch {
     return {status};
   }
+}
+
+function documentOf(data) {
+  return JSON.parse(new TextDecoder().decode(data));
+}
+
+function withPicture(call) {
+  return {...call, blob: new Blob([call.data], {type: PNG})};
 }
 
 function withPixels(call) {
