@@ -62,18 +62,16 @@ class VAE(Autoencoder):
         kl = gaussian_log_density(z, mean, log_sigma) - self.prior.log_prob(z)
         return Terms(log_likelihood, kl[..., None])
 
-    def log_weight_terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x|z) and log p(z) - log q(z|x), with z = mean + sigma * epsilon; their sum is an importance weight.
+    def log_weight_terms(self, x: Tensor, z: Tensor, mean: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x|z) and log p(z) - log q(z|x), of z from the posterior; their sum is an importance weight.
 
         The mean of the sums bounds log p(x) from below, and log mean exp does so more tightly.
 
         Args:
             x: (N, D) in [0, 1].
-            epsilon: (K, N, Z) standard normal noise.
+            z: (K, N, Z). mean, log_sigma: (N, Z), the posterior.
         Returns: two tensors (K, N), in nats.
         Source: Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", equation 8.
         """
-        mean, log_sigma = self.posterior(x)
-        z = reparameterize(mean, log_sigma, epsilon)
         log_ratio = self.prior.log_prob(z) - gaussian_log_density(z, mean, log_sigma)
         return self.likelihood.log_prob(x, self.decoder(z)), log_ratio

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from models.distributions import reparameterize
 from models.evaluation.batches import Progress, unseen
 from models.linear import LinearVAE
 from models.vae import VAE
@@ -72,9 +73,11 @@ def importance_sampled_log_likelihood(
     Returns: (N,) in nats.
     Source: Burda, Grosse & Salakhutdinov 2016, equation 8; Rezende, Mohamed & Wierstra 2014, appendix E.
     """
+    mean, log_sigma = model.posterior(x)
     parts = []
     for start in range(0, samples, chunk):
         epsilon = model.draw_epsilon(x, generator, min(chunk, samples - start))
-        log_likelihood, log_ratio = model.log_weight_terms(x, epsilon)
+        z = reparameterize(mean, log_sigma, epsilon)
+        log_likelihood, log_ratio = model.log_weight_terms(x, z, mean, log_sigma)
         parts.append((log_likelihood + log_ratio).logsumexp(0))
     return torch.stack(parts).logsumexp(0) - math.log(samples)

@@ -104,6 +104,44 @@ def test_the_importance_weighted_bound_is_exact_where_q_is_the_posterior() -> No
     torch.testing.assert_close(-found.loss, log_evidence(model, x).mean())
 
 
+@pytest.mark.parametrize("weight", [1.0, 0.4])
+def test_the_gradient_of_a_few_resampled_samples_is_in_expectation_that_of_all(weight: float) -> None:
+    model, x = tiny(), binary_images()
+
+    def gradients(objective: Iwae) -> tuple[Tensor, Tensor]:
+        """The mean over 2,000 draws, and its standard error."""
+        generator = seeded()
+        draws = []
+        for _ in range(2000):
+            loss = bound(model, x, objective, weight, generator).loss
+            draws.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
+        return torch.stack(draws).mean(0), torch.stack(draws).std(0) / math.sqrt(len(draws))
+
+    (of_all, error), (of_few, error_of_few) = gradients(Iwae(samples=6)), gradients(Iwae(samples=6, resampled=2))
+    assert (of_all.abs() > 10 * error).float().mean() > 0.2  # what is compared is known well enough to differ
+    assert ((of_all - of_few).abs() <= 5 * (error.square() + error_of_few.square()).sqrt() + 1e-6).all()
+
+
+def test_resampling_changes_the_gradient_and_not_what_is_told() -> None:
+    model, x = tiny(), binary_images()
+    of_all = bound(model, x, Iwae(samples=6), 0.5, seeded())
+    torch.testing.assert_close(bound(model, x, Iwae(samples=6, resampled=2), 0.5, seeded()), of_all)
+
+
+def test_as_many_resampled_as_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected fewer resampled than samples, found 5 of 5"):
+        Iwae(samples=5, resampled=5)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_resampling_reaches_every_weight_in_half_precision_too(precision: torch.dtype) -> None:
+    model, x = tiny(), binary_images()
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        loss = bound(model, x, Iwae(samples=6, resampled=2), 1.0, seeded()).loss
+    loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
 @pytest.mark.parametrize("objective", [Elbo(), Elbo(beta=2.0, free_nats=0.01), Iwae(samples=3)])
 @pytest.mark.parametrize("prior", [{"kind": "standard-normal"}, {"kind": "flow", "couplings": 2, "hidden": [5]}])
 def test_the_gradient_reaches_every_weight(objective: Elbo | Iwae, prior: dict[str, object]) -> None:
