@@ -15,6 +15,7 @@ METRICS = {
     "test_log_likelihood_nats": "reconstruction term, log p(x given z) (nats)",
     "test_kl_nats": "KL term (nats)",
     "test_nll_nats": "NLL, -log p(x), by importance sampling, test digits (nats)",
+    "test_nll_by_posterior_nats": "the same by the encoder's half of the samples, without a Laplace approximation's",
     "nll_samples": "importance samples an image, K",
     "nll_precision": "precision of the networks in the NLL",
     "active_units": "active units (variance of the posterior mean above 0.01)",

@@ -74,10 +74,8 @@ class Flow(nn.Module):
         self.couplings = nn.ModuleList(_Coupling(k, latents - k, hidden) for k in kept)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        # In full precision also where the networks run in half of it: a density is the sum of many small terms.
-        with torch.autocast(z.device.type, enabled=False):
-            u, log_determinant = self._invert(z)
-            return gaussian_log_density(u) + log_determinant
+        u, log_determinant = self._invert(z)
+        return gaussian_log_density(u) + log_determinant
 
     def from_noise(self, u: Tensor) -> Tensor:
         z = u
@@ -89,12 +87,16 @@ class Flow(nn.Module):
         return self._invert(z)[0]
 
     def _invert(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z -> the noise u, and log |det du/dz|."""
-        total = torch.zeros_like(z[..., 0])
-        for number, coupling in enumerate(self.couplings):
-            z, log_determinant = coupling.invert(z)  # type: ignore[operator]
-            z, total = _mix(z, number), total + log_determinant
-        return z, total
+        """z -> the noise u, and log |det du/dz|.
+
+        In full precision also where the networks run in half of it: a density is the sum of many small terms.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            total = torch.zeros_like(z[..., 0])
+            for number, coupling in enumerate(self.couplings):
+                z, log_determinant = coupling.invert(z)  # type: ignore[operator]
+                z, total = _mix(z, number), total + log_determinant
+            return z, total
 
 
 class _Coupling(nn.Module):

@@ -1,6 +1,7 @@
 """Measuring a checkpoint on test digits. Never imported by the service."""
 
 from models.evaluation.evaluate import Figures, evaluate
-from models.evaluation.likelihood import Precision, importance_sampled_log_likelihood
+from models.evaluation.laplace import Laplace
+from models.evaluation.likelihood import Evidence, Precision, importance_sample
 
-__all__ = ["Figures", "Precision", "evaluate", "importance_sampled_log_likelihood"]
+__all__ = ["Evidence", "Figures", "Laplace", "Precision", "evaluate", "importance_sample"]

@@ -1,13 +1,14 @@
 """How probable a model finds images: the evidence log p(x), and the ELBO, which bounds it from below."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from models.distributions import reparameterize
+from models.distributions import gaussian_log_density, reparameterize
 from models.evaluation.batches import Progress, unseen
+from models.evaluation.laplace import Laplace
 from models.linear import LinearVAE
 from models.vae import VAE
 
@@ -42,42 +43,69 @@ def bound_figures(model: VAE, x: Tensor, generator: torch.Generator, progress: P
 def nll_figures(
     model: VAE, x: Tensor, samples: int, precision: Precision, generator: torch.Generator, progress: Progress = unseen
 ) -> dict[str, Any]:
-    """-log p(x) of images x (N, D), in nats an image.
+    """-log p(x) of images x (N, D), in nats an image; and the same by the samples from the encoder's posterior alone.
 
     The linear kind's posterior is the exact one, and each draw from it gives the evidence itself: one is enough.
     """
     samples = 1 if isinstance(model, LinearVAE) else samples
-    nll, done = 0.0, 0
+    log_likelihood = by_posterior = 0.0
+    done, images = 0, max(1, CODES // (1 + model.latents))
     progress("NLL", 0, len(x))
-    for batch in x.split(max(1, CODES // samples)):
+    for batch in x.split(images):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            log_likelihood = importance_sampled_log_likelihood(model, batch, samples, generator, CODES)
-        nll -= log_likelihood.double().sum().item() / len(x)
+            proposal = Laplace.of(model, batch) if samples > 1 else None
+            evidence = importance_sample(model, batch, samples, generator, proposal, CODES // images)
+        log_likelihood += evidence.log_likelihood.double().sum().item() / len(x)
+        by_posterior += evidence.by_posterior.double().sum().item() / len(x)
         done += len(batch)
         progress("NLL", done, len(x))
-    return {"test_nll_nats": nll, "nll_samples": samples, "nll_precision": precision}
+    figures = {"test_nll_nats": -log_likelihood, "nll_samples": samples, "nll_precision": precision}
+    return figures | ({"test_nll_by_posterior_nats": -by_posterior} if samples > 1 else {})
+
+
+class Evidence(NamedTuple):
+    """Estimates of log p(x), each (N,) in nats."""
+
+    log_likelihood: Tensor  # by all the samples
+    by_posterior: Tensor  # by those from the encoder's posterior alone
 
 
 @torch.inference_mode()
-def importance_sampled_log_likelihood(
-    model: VAE, x: Tensor, samples: int, generator: torch.Generator, chunk: int = 1000
-) -> Tensor:
-    """log p(x), estimated by importance sampling from the posterior.
+def importance_sample(
+    model: VAE, x: Tensor, samples: int, generator: torch.Generator, proposal: Laplace | None = None, chunk: int = 1000
+) -> Evidence:
+    """log p(x), estimated by importance sampling: a lower bound in expectation, which K tightens.
 
-    log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q(z|x): a lower bound in expectation, which K tightens.
+    log 1/K sum_k p(x, z_k) / r(z_k), z_k ~ r: of the posterior q(z|x), or half of it and half of another proposal, in
+    which case the density r is the mixture's.
 
     Args:
         x: (N, D) images in [0, 1].
         samples: K, the importance samples an image.
+        proposal: from which K // 2 of them are drawn.
         chunk: how many of the K are decoded at once: memory is N * chunk * D floats.
-    Returns: (N,) in nats.
-    Source: Burda, Grosse & Salakhutdinov 2016, equation 8; Rezende, Mohamed & Wierstra 2014, appendix E.
+    Source: Burda, Grosse & Salakhutdinov 2016, equation 8; Rezende, Mohamed & Wierstra 2014, appendix E; for the
+    mixture Owen & Zhou 2000, "Safe and Effective Importance Sampling", section 3.
     """
     mean, log_sigma = model.posterior(x)
-    parts = []
-    for start in range(0, samples, chunk):
-        epsilon = model.draw_epsilon(x, generator, min(chunk, samples - start))
-        z = reparameterize(mean, log_sigma, epsilon)
-        log_likelihood, log_ratio = model.log_weight_terms(x, z, mean, log_sigma)
-        parts.append((log_likelihood + log_ratio).logsumexp(0))
-    return torch.stack(parts).logsumexp(0) - math.log(samples)
+    others = 0 if proposal is None else samples // 2
+    own = samples - others
+    weights, of_posterior = [], []
+    for first in [*range(0, own, chunk), *range(own, samples, chunk)]:
+        drawn_from_posterior = first < own
+        epsilon = model.draw_epsilon(x, generator, min(chunk, (own if drawn_from_posterior else samples) - first))
+        if drawn_from_posterior or proposal is None:
+            z = reparameterize(mean, log_sigma, epsilon)
+        else:
+            z = proposal.draw(epsilon)
+        log_joint = model.likelihood.log_prob(x, model.decoder(z)) + model.prior.log_prob(z)
+        log_density = gaussian_log_density(z, mean, log_sigma)
+        if drawn_from_posterior:
+            of_posterior.append((log_joint - log_density).logsumexp(0))
+        if proposal is not None and others:
+            densities = log_density + math.log(own / samples), proposal.log_prob(z) + math.log(others / samples)
+            log_density = torch.logaddexp(*densities)
+        weights.append((log_joint - log_density).logsumexp(0))
+    return Evidence(
+        torch.stack(weights).logsumexp(0) - math.log(samples), torch.stack(of_posterior).logsumexp(0) - math.log(own)
+    )

@@ -45,6 +45,17 @@ def linear_gaussian(shift: float = 0.0, widen: float = 0.0) -> VAE:
     return model
 
 
+def mixed(model: VAE) -> VAE:
+    """The same evidence with rotated codes, whose exact posterior is no longer diagonal, as q still is."""
+    generator = torch.Generator().manual_seed(2)
+    rotation, _ = torch.linalg.qr(torch.randn(LATENTS, LATENTS, generator=generator, dtype=torch.float64))
+    encoder, decoder = model.encoder.layers[0], model.decoder.layers[0]
+    for of_mean in (encoder.weight[:LATENTS], encoder.bias[:LATENTS]):
+        of_mean.copy_(rotation.T @ of_mean)
+    decoder.weight.copy_(decoder.weight @ rotation)
+    return model
+
+
 def some_images(model: VAE, count: int = 5) -> Tensor:
     """Drawn from the model: (N, D)."""
     generator = torch.Generator().manual_seed(1)

@@ -2,11 +2,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from models.data import load_mnist
-from models.evaluation import importance_sampled_log_likelihood
-from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, some_images
+from models.evaluation import Laplace, importance_sample
+from models.evaluation.laplace import WIDENED
+from models.vae import VAE
+from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, mixed, some_images
 from tests.models.tiny import tiny
+
+
+def estimate(model: VAE, x: Tensor, samples: int, generator: torch.Generator, chunk: int = 1000) -> Tensor:
+    """By the posterior's samples alone."""
+    evidence = importance_sample(model, x, samples, generator, chunk=chunk)
+    assert torch.equal(evidence.log_likelihood, evidence.by_posterior)
+    return evidence.log_likelihood
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -17,14 +27,13 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_with_the_exact_posterior_every_draw_gives_the_evidence(samples: int) -> None:
     model = linear_gaussian()
     x = some_images(model)
-    estimate = importance_sampled_log_likelihood(model, x, samples, generator())
-    torch.testing.assert_close(estimate, log_evidence(model, x))
+    torch.testing.assert_close(estimate(model, x, samples, generator()), log_evidence(model, x))
 
 
 def test_one_sample_gives_the_elbo_on_average() -> None:
     model = linear_gaussian(0.2, 0.3)
     x = some_images(model, 1)
-    draws = importance_sampled_log_likelihood(model, x.expand(20_000, -1), 1, generator())
+    draws = estimate(model, x.expand(20_000, -1), 1, generator())
     error = draws.mean() - (log_evidence(model, x) - gap(model, x))
     assert error.abs() < 5 * draws.std() / 20_000**0.5
 
@@ -33,7 +42,7 @@ def test_more_samples_tighten_the_bound_up_to_the_evidence() -> None:
     model = linear_gaussian(0.2, 0.3)
     x = some_images(model)
     many = x.repeat(200, 1)  # 200 independent estimates of each image
-    bounds = [importance_sampled_log_likelihood(model, many, k, generator()).mean().item() for k in (1, 4, 16, 256)]
+    bounds = [estimate(model, many, k, generator()).mean().item() for k in (1, 4, 16, 256)]
     assert bounds == sorted(bounds)
     exact = log_evidence(model, x).mean().item()
     assert bounds[0] < exact - 0.2
@@ -43,25 +52,62 @@ def test_more_samples_tighten_the_bound_up_to_the_evidence() -> None:
 @pytest.mark.parametrize("chunk", [7, 99, 100])
 def test_chunks_give_the_same_estimate(chunk: int) -> None:
     exact, x = linear_gaussian(), some_images(linear_gaussian())
-    torch.testing.assert_close(
-        importance_sampled_log_likelihood(exact, x, 100, generator(), chunk), log_evidence(exact, x)
-    )
+    torch.testing.assert_close(estimate(exact, x, 100, generator(), chunk), log_evidence(exact, x))
     other = linear_gaussian(0.1, 0.2)  # whose weights vary: the estimates agree to within their noise
-    estimates = [importance_sampled_log_likelihood(other, x.repeat(200, 1), 100, generator(), c) for c in (chunk, 100)]
+    estimates = [estimate(other, x.repeat(200, 1), 100, generator(), c) for c in (chunk, 100)]
     torch.testing.assert_close(estimates[0].mean(), estimates[1].mean(), atol=0.02, rtol=0)
 
 
 def test_chunks_of_the_same_draws_give_the_same_numbers() -> None:
     model = linear_gaussian(0.2, 0.3)
     x = some_images(model, 16)  # torch fills sixteen numbers at a time: whole chunks of them are drawn as one would be
-    whole = importance_sampled_log_likelihood(model, x, 40, generator(), 40)
-    torch.testing.assert_close(importance_sampled_log_likelihood(model, x, 40, generator(), 7), whole)
+    whole = estimate(model, x, 40, generator(), 40)
+    torch.testing.assert_close(estimate(model, x, 40, generator(), 7), whole)
 
 
 def test_real_digits_have_a_finite_likelihood_that_the_seed_decides(mnist: Path) -> None:
     model = tiny()
     x = torch.from_numpy(load_mnist(mnist, "test").images[:5].reshape(5, 784) > 127).float()
-    first, again, other = (importance_sampled_log_likelihood(model, x, 20, generator(seed)) for seed in (0, 0, 1))
+    first, again, other = (estimate(model, x, 20, generator(seed)) for seed in (0, 0, 1))
     assert first.isfinite().all()
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("samples", [2, 5, 60])
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_a_mixture_of_two_exact_posteriors_gives_the_evidence_with_every_draw(samples: int, chunk: int) -> None:
+    model = linear_gaussian()
+    x = some_images(model)
+    exact = Laplace.of(model, x)
+    exact = exact._replace(factor=exact.factor * WIDENED)
+    for found in importance_sample(model, x, samples, generator(), exact, chunk):
+        torch.testing.assert_close(found, log_evidence(model, x))
+
+
+def test_the_mixture_comes_near_the_evidence_where_the_posterior_is_blind_to_covariance() -> None:
+    model = mixed(linear_gaussian(0.2, 0.1))
+    x = some_images(model)
+    many, exact = x.repeat(200, 1), log_evidence(model, x).mean().item()
+    evidence = importance_sample(model, many, 30, generator(), Laplace.of(model, many))
+    assert evidence.by_posterior.mean().item() < exact - 0.5
+    assert evidence.log_likelihood.mean().item() == pytest.approx(exact, abs=0.05)
+    assert evidence.log_likelihood.mean().item() < exact  # a bound still
+
+
+def test_the_mixtures_weights_are_unbiased() -> None:
+    model = mixed(linear_gaussian(0.2, 0.1))
+    x = some_images(model, 1)
+    many = x.expand(100_000, -1)
+    ratios = (
+        importance_sample(model, many, 3, generator(), Laplace.of(model, x)).log_likelihood - log_evidence(model, x)
+    ).exp()
+    assert abs(ratios.mean() - 1) < 5 * ratios.std() / len(ratios) ** 0.5
+    assert ratios.std() / len(ratios) ** 0.5 < 0.01
+
+
+def test_half_of_the_samples_are_the_posteriors_own() -> None:
+    model = mixed(linear_gaussian(0.2, 0.1))
+    x = some_images(model)
+    mixture = importance_sample(model, x, 41, generator(), Laplace.of(model, x))
+    torch.testing.assert_close(mixture.by_posterior, estimate(model, x, 21, generator()))
