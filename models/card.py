@@ -125,8 +125,10 @@ def _objective(config: CheckpointConfig) -> str | None:
     if not KINDS[config.model.kind].generative:
         return _reconstruction(config)
     match config.training.get("recipe", {}).get("objective"):
-        case {"kind": "iwae", "samples": samples, "from_epoch": epoch}:
+        case {"kind": "iwae", "samples": samples, "from_epoch": epoch, **others}:
             weighted = f"importance-weighted bound of {samples} samples"
+            if resampled := others.get("resampled"):
+                weighted += f", the gradient by {resampled} of them, drawn by weight"
             return weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}"
         case {"kind": "elbo", "beta": beta, "free_nats": free}:
             weighted = f", KL weighted by {beta:g}" if beta != 1 else ""

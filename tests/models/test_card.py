@@ -96,6 +96,10 @@ def test_the_card_says_what_was_maximised_and_from_where() -> None:
             {"kind": "iwae", "samples": 5, "from_epoch": 49},
             "ELBO; from epoch 49 the importance-weighted bound of 5 samples",
         ),
+        (
+            {"kind": "iwae", "samples": 16, "resampled": 2, "from_epoch": 1},
+            "importance-weighted bound of 16 samples, the gradient by 2 of them, drawn by weight",
+        ),
     ):
         training = recipe(objective=objective) | {"start": {"name": "runs/one/checkpoint", "sha256": "cd" * 32}}
         card = render_card(config(training=training))
