@@ -62,6 +62,11 @@ class VAE(Autoencoder):
         kl = gaussian_log_density(z, mean, log_sigma) - self.prior.log_prob(z)
         return Terms(log_likelihood, kl[..., None])
 
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) of x (N, D) in [0, 1] and z (K, N, Z): (K, N) in nats."""
+        log_joint: Tensor = self.likelihood.log_prob(x, self.decoder(z)) + self.prior.log_prob(z)
+        return log_joint
+
     def log_weight_terms(self, x: Tensor, z: Tensor, mean: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x|z) and log p(z) - log q(z|x), of z from the posterior; their sum is an importance weight.
 

@@ -47,8 +47,7 @@ class Laplace(NamedTuple):
             factor = torch.linalg.cholesky(of_pixels @ of_output.mT + of_noise @ of_noise.mT)
             step = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
             tried = z + torch.tensor(LENGTHS, dtype=z.dtype, device=z.device)[:, None, None] * step
-            log_joint = model.likelihood.log_prob(x, model.decoder(tried)) + model.prior.log_prob(tried)
-            z = tried[log_joint.argmax(0), torch.arange(len(x), device=z.device)]
+            z = tried[model.log_joint(x, tried).argmax(0), torch.arange(len(x), device=z.device)]
         return cls(z, factor / WIDENED)
 
     def draw(self, epsilon: Tensor) -> Tensor:

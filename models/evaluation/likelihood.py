@@ -98,7 +98,7 @@ def importance_sample(
             z = reparameterize(mean, log_sigma, epsilon)
         else:
             z = proposal.draw(epsilon)
-        log_joint = model.likelihood.log_prob(x, model.decoder(z)) + model.prior.log_prob(z)
+        log_joint = model.log_joint(x, z)
         log_density = gaussian_log_density(z, mean, log_sigma)
         if drawn_from_posterior:
             of_posterior.append((log_joint - log_density).logsumexp(0))

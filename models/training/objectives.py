@@ -106,8 +106,8 @@ def _importance_weighted(
         torch.clear_autocast_cache()  # the weights that it holds in half precision have no gradient
         weights = log_weights.softmax(0)
         chosen = _systematic(weights, resampled, generator)
-        epsilon = epsilon.gather(0, chosen[..., None].expand(-1, -1, model.latents))
-        surrogate = _surrogate(model, x, mean, log_sigma, epsilon, weights.gather(0, chosen), kl_weight)
+        z = z.gather(0, chosen[..., None].expand(-1, -1, model.latents))
+        surrogate = _surrogate(model, x, z, mean, log_sigma, weights.gather(0, chosen), kl_weight)
         loss = loss + surrogate - surrogate.detach()
     return Bound(loss, log_likelihood.mean(), log_likelihood.mean() - evidence)
 
@@ -123,7 +123,7 @@ def _systematic(weights: Tensor, count: int, generator: Generator) -> Tensor:
 
 
 def _surrogate(
-    model: VAE, x: Tensor, mean: Tensor, log_sigma: Tensor, epsilon: Tensor, weights: Tensor, kl_weight: float
+    model: VAE, x: Tensor, z: Tensor, mean: Tensor, log_sigma: Tensor, weights: Tensor, kl_weight: float
 ) -> Tensor:
     """A scalar of the gradient that the loss has in expectation, from samples drawn in proportion to their weights.
 
@@ -131,10 +131,9 @@ def _surrogate(
     estimator shows to be the same with less variance; under a KL weight b the scale is 1 - b + b w.
 
     Args:
-        epsilon: (M, N, Z), of the samples. weights: (M, N), their normalized weights among the K.
+        z: (M, N, Z), the samples. weights: (M, N), their normalized weights among the K.
     Source: Tucker, Lawson, Gu & Maddison 2019, "Doubly Reparameterized Gradient Estimators", equation 8.
     """
-    z = reparameterize(mean, log_sigma, epsilon)
     scale = (1 - kl_weight + kl_weight * weights)[..., None]
     z.register_hook(lambda gradient: gradient * scale)
     log_likelihood, log_ratio = model.log_weight_terms(x, z, mean.detach(), log_sigma.detach())
