@@ -1,6 +1,7 @@
-"""Diagonal Gaussians: the posterior q(z|x), the prior p(z), and what is computed between them."""
+"""Gaussians: the posterior q(z|x), the prior p(z), and what is computed between them."""
 
 import math
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -57,3 +58,62 @@ def gaussian_log_density(z: Tensor, mean: Tensor | float = 0.0, log_sigma: Tenso
     log_sigma = torch.as_tensor(log_sigma, dtype=z.dtype, device=z.device)
     standardized = (z - mean) * torch.exp(-log_sigma)
     return (-0.5 * (standardized.square() + math.log(2 * math.pi)) - log_sigma).sum(-1)
+
+
+class DiagonalGaussian(NamedTuple):
+    """Gaussians over codes, one an image, whose latents are independent."""
+
+    mean: Tensor  # (N, Z)
+    log_sigma: Tensor  # (N, Z)
+
+    def draw(self, epsilon: Tensor) -> Tensor:
+        """Codes (K, N, Z) of standard normal noise (K, N, Z), differentiable in the parameters."""
+        return reparameterize(self.mean, self.log_sigma, epsilon)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The log density at codes (K, N, Z): (K, N), in nats."""
+        return gaussian_log_density(z, self.mean, self.log_sigma)
+
+    def detach(self) -> Self:
+        """The same, without a gradient."""
+        return type(self)(self.mean.detach(), self.log_sigma.detach())
+
+
+class FullGaussian(NamedTuple):
+    """Gaussians over codes, one an image, with covariances between the latents."""
+
+    mean: Tensor  # (N, Z)
+    factor: Tensor  # (N, Z, Z), the lower Cholesky factors of the covariances
+
+    def draw(self, epsilon: Tensor) -> Tensor:
+        """Codes (K, N, Z) of standard normal noise (K, N, Z), differentiable in the parameters."""
+        with torch.autocast(epsilon.device.type, enabled=False):  # half a precision is too little for a code
+            offset = self.factor @ epsilon.permute(1, 2, 0)
+        return self.mean + offset.permute(2, 0, 1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The log density at codes (K, N, Z): (K, N), in nats."""
+        noise = self._solve((z - self.mean).permute(1, 2, 0))  # (N, Z, K)
+        return -0.5 * (noise.square().sum(1).mT + z.shape[-1] * math.log(2 * math.pi)) - self._log_determinant()
+
+    def kl_from(self, other: DiagonalGaussian) -> Tensor:
+        """KL(other || this), in nats an image: (N,).
+
+        Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", equation A.23.
+        """
+        sigma, offset = other.log_sigma.exp(), other.mean - self.mean
+        squares = self._solve(torch.cat((torch.diag_embed(sigma), offset[..., None]), -1)).square().sum((-2, -1))
+        return 0.5 * (squares - offset.shape[-1]) + self._log_determinant() - other.log_sigma.sum(-1)
+
+    def detach(self) -> Self:
+        """The same, without a gradient."""
+        return type(self)(self.mean.detach(), self.factor.detach())
+
+    def _solve(self, offsets: Tensor) -> Tensor:
+        """The standard normal noise that gives offsets from the mean, (N, Z, K)."""
+        noise: Tensor = torch.linalg.solve_triangular(self.factor, offsets, upper=False)
+        return noise
+
+    def _log_determinant(self) -> Tensor:
+        """Half the log determinants of the covariances, (N,)."""
+        return self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -1,12 +1,10 @@
 """A Gaussian near p(z|x), with the covariance that an encoder's diagonal one leaves out."""
 
-import math
-from typing import NamedTuple, Self
-
 import torch
 from torch import Tensor
 from torch.func import grad
 
+from models.distributions import FullGaussian
 from models.vae import VAE
 
 STEPS = 2  # of Gauss-Newton, from the encoder's mean; more of them change nothing that can be measured
@@ -14,52 +12,35 @@ LENGTHS = 1.0, 0.6, 0.3, 0.1, 0.0  # of each step what is tried; the best is tak
 WIDENED = 1.1  # the standard deviations, against tails that are too light
 
 
-class Laplace(NamedTuple):
-    """Gaussians over codes, one an image: modes (N, Z), and Cholesky factors of the precisions (N, Z, Z)."""
+@torch.no_grad()
+def laplace_approximation(model: VAE, x: Tensor) -> FullGaussian:
+    """The Laplace approximation of p(z|x) for images x (N, D); it decodes 2 (Z + 6) codes an image.
 
-    mode: Tensor
-    factor: Tensor
+    The decoder, and the flow of a prior that has one, are linearized by differences over the encoder's sigmas: about as
+    far as the posterior looks.
 
-    @classmethod
-    @torch.no_grad()
-    def of(cls, model: VAE, x: Tensor) -> Self:
-        """The approximation of p(z|x) for images x (N, D); it decodes 2 (Z + 6) codes an image.
-
-        The decoder, and the flow of a prior that has one, are linearized by differences over the encoder's sigmas:
-        about as far as the posterior looks.
-
-        Source: MacKay 2003, "Information Theory, Inference, and Learning Algorithms", chapter 27, with the Hessian of
-        Schraudolph 2002, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", section 3.
-        """
-        z, log_sigma = model.posterior(x)
-        sigma = log_sigma.exp()
-        moves = torch.diag_embed(sigma).movedim(1, 0)  # (Z, N, Z), each along one latent
-        factor = moves.new_empty(0)
-        slope = grad(lambda output: model.likelihood.log_prob(x, output).sum())
-        slope_of_prior = grad(lambda z: model.prior.log_prob(z).sum())
-        for _ in range(STEPS):
-            near = torch.cat((z[None], z + moves))
-            output = model.decoder(near).to(x.dtype)
-            of_output, of_noise = _slopes(output, sigma), _slopes(model.prior.to_noise(near), sigma)
-            gradient = (of_output @ slope(output[0])[..., None])[..., 0] + slope_of_prior(z)
-            curvature = -grad(lambda output: slope(output).sum())(output[0])  # (N, D): pixels are independent
-            of_pixels = of_output * curvature.clamp_min(0)[:, None]
-            factor = torch.linalg.cholesky(of_pixels @ of_output.mT + of_noise @ of_noise.mT)
-            step = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
-            tried = z + torch.tensor(LENGTHS, dtype=z.dtype, device=z.device)[:, None, None] * step
-            z = tried[model.log_joint(x, tried).argmax(0), torch.arange(len(x), device=z.device)]
-        return cls(z, factor / WIDENED)
-
-    def draw(self, epsilon: Tensor) -> Tensor:
-        """Codes (K, N, Z), of standard normal noise (K, N, Z)."""
-        offset: Tensor = torch.linalg.solve_triangular(self.factor.mT, epsilon[..., None], upper=True)[..., 0]
-        return self.mode + offset
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """The log density at codes (K, N, Z): (K, N), in nats."""
-        epsilon = (self.factor.mT @ (z - self.mode)[..., None])[..., 0]
-        log_determinant = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return log_determinant - 0.5 * (epsilon.square() + math.log(2 * math.pi)).sum(-1)
+    Source: MacKay 2003, "Information Theory, Inference, and Learning Algorithms", chapter 27, with the Hessian of
+    Schraudolph 2002, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", section 3.
+    """
+    z, log_sigma = model.posterior(x)
+    sigma = log_sigma.exp()
+    moves = torch.diag_embed(sigma).movedim(1, 0)  # (Z, N, Z), each along one latent
+    factor = moves.new_empty(0)
+    slope = grad(lambda output: model.likelihood.log_prob(x, output).sum())
+    slope_of_prior = grad(lambda z: model.prior.log_prob(z).sum())
+    for _ in range(STEPS):
+        near = torch.cat((z[None], z + moves))
+        output = model.decoder(near).to(x.dtype)
+        of_output, of_noise = _slopes(output, sigma), _slopes(model.prior.to_noise(near), sigma)
+        gradient = (of_output @ slope(output[0])[..., None])[..., 0] + slope_of_prior(z)
+        curvature = -grad(lambda output: slope(output).sum())(output[0])  # (N, D): pixels are independent
+        of_pixels = of_output * curvature.clamp_min(0)[:, None]
+        factor = torch.linalg.cholesky(of_pixels @ of_output.mT + of_noise @ of_noise.mT)
+        step = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
+        tried = z + torch.tensor(LENGTHS, dtype=z.dtype, device=z.device)[:, None, None] * step
+        z = tried[model.log_joint(x, tried).argmax(0), torch.arange(len(x), device=z.device)]
+    covariance = torch.cholesky_inverse(factor / WIDENED)
+    return FullGaussian(z, torch.linalg.cholesky(covariance))
 
 
 def _slopes(values: Tensor, sigma: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from models.distributions import gaussian_log_density, reparameterize
+from models.distributions import DiagonalGaussian, FullGaussian
 from models.evaluation.batches import Progress, unseen
-from models.evaluation.laplace import Laplace
+from models.evaluation.laplace import laplace_approximation
 from models.linear import LinearVAE
 from models.vae import VAE
 
@@ -53,7 +53,7 @@ def nll_figures(
     progress("NLL", 0, len(x))
     for batch in x.split(images):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            proposal = Laplace.of(model, batch) if samples > 1 else None
+            proposal = laplace_approximation(model, batch) if samples > 1 else None
             evidence = importance_sample(model, batch, samples, generator, proposal, CODES // images)
         log_likelihood += evidence.log_likelihood.double().sum().item() / len(x)
         by_posterior += evidence.by_posterior.double().sum().item() / len(x)
@@ -72,7 +72,12 @@ class Evidence(NamedTuple):
 
 @torch.inference_mode()
 def importance_sample(
-    model: VAE, x: Tensor, samples: int, generator: torch.Generator, proposal: Laplace | None = None, chunk: int = 1000
+    model: VAE,
+    x: Tensor,
+    samples: int,
+    generator: torch.Generator,
+    proposal: FullGaussian | None = None,
+    chunk: int = 1000,
 ) -> Evidence:
     """log p(x), estimated by importance sampling: a lower bound in expectation, which K tightens.
 
@@ -87,19 +92,16 @@ def importance_sample(
     Source: Burda, Grosse & Salakhutdinov 2016, equation 8; Rezende, Mohamed & Wierstra 2014, appendix E; for the
     mixture Owen & Zhou 2000, "Safe and Effective Importance Sampling", section 3.
     """
-    mean, log_sigma = model.posterior(x)
+    posterior = DiagonalGaussian(*model.posterior(x))
     others = 0 if proposal is None else samples // 2
     own = samples - others
     weights, of_posterior = [], []
     for first in [*range(0, own, chunk), *range(own, samples, chunk)]:
         drawn_from_posterior = first < own
         epsilon = model.draw_epsilon(x, generator, min(chunk, (own if drawn_from_posterior else samples) - first))
-        if drawn_from_posterior or proposal is None:
-            z = reparameterize(mean, log_sigma, epsilon)
-        else:
-            z = proposal.draw(epsilon)
+        z = (posterior if drawn_from_posterior or proposal is None else proposal).draw(epsilon)
         log_joint = model.log_joint(x, z)
-        log_density = gaussian_log_density(z, mean, log_sigma)
+        log_density = posterior.log_prob(z)
         if drawn_from_posterior:
             of_posterior.append((log_joint - log_density).logsumexp(0))
         if proposal is not None and others:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from models.autoencoder import Autoencoder
@@ -16,7 +16,7 @@ from models.kinds import build
 from models.training.folder import CHECKPOINT_FOLDER
 from models.training.objectives import bound
 from models.training.observation import TrainingData, noise_of, observe
-from models.training.recipe import OptimizationRecipe, Recipe
+from models.training.recipe import OptimizationRecipe, Recipe, make_teacher
 from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
 from models.training.start import load_start
@@ -47,12 +47,15 @@ class Loop:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)  # the initial weights
             self.model = build(recipe.model)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=training.learning_rate, fused=True)
+            self.teacher = make_teacher(recipe, self.model)
+        self.modules: dict[str, nn.Module] = {"model": self.model} | ({"teacher": self.teacher} if self.teacher else {})
+        self.parameters = [parameter for module in self.modules.values() for parameter in module.parameters()]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=training.learning_rate, fused=True)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(training.average_decay), use_buffers=True)
         averaged = self.average.module
         assert isinstance(averaged, Autoencoder)  # noqa: S101  for the type checker
         self.averaged = averaged  # the weights that are validated and kept
-        self.modules = {"model": self.model, "average": self.average}
+        self.modules["average"] = self.average
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
         elif start := load_start(recipe):
@@ -121,6 +124,7 @@ class Loop:
                 self.recipe.objective.at(progress.epoch + 1),
                 kl_weight(progress.step, training),
                 generator,
+                self.teacher,
             )
         if not math.isfinite(loss.item()):
             raise _not_finite(f"the loss is {loss.item()},", progress.step + 1, progress.epoch + 1)
@@ -129,7 +133,7 @@ class Loop:
         self.optimizer.zero_grad()
         loss.backward()
         if training.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.parameters, training.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         progress.step += 1

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
+from models.autoencoder import Autoencoder
 from models.config import ModelConfig, Name, explain
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
 from models.strict import Strict
 from models.training.objectives import Elbo, Objective
+from models.training.teacher import Teacher, TeacherSpec
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -49,6 +51,7 @@ class Recipe(Strict):
     model: ModelConfig
     data: DataRecipe = DataRecipe()
     objective: Objective = Elbo()
+    teacher: TeacherSpec | None = None  # whose posterior the decoder learns from, and the encoder with it
     training: OptimizationRecipe | None = None  # a kind with a closed form has none
 
     @model_validator(mode="after")
@@ -63,14 +66,26 @@ class Recipe(Strict):
         if kind is None:
             return self  # told by build(), with what there is
         if kind.closed_form:
-            for key in ("training", "start", "objective"):
+            for key in ("training", "start", "objective", "teacher"):
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key}: kind {self.model.kind!r} has a closed form: leave it out")
         elif self.training is None:
             raise ValueError(f"training: expected how kind {self.model.kind!r} is trained (epochs, batch_size, ...)")
         if not kind.generative and self.objective != Elbo():
             raise ValueError(f"objective: kind {self.model.kind!r} has log p(x|z) alone to maximise: leave it out")
+        if not kind.generative and self.teacher:
+            raise ValueError(f"teacher: kind {self.model.kind!r} has no posterior to teach: leave it out")
+        if self.teacher and self.training and self.training.kl_warmup_steps:
+            raise ValueError(
+                "training.kl_warmup_steps: expected 0 with a teacher, whose covariances nothing holds while the KL "
+                f"weighs little, found {self.training.kl_warmup_steps}"
+            )
         return self
+
+
+def make_teacher(recipe: Recipe, model: Autoencoder) -> Teacher | None:
+    """The recipe's teacher of its model, untrained. Raises: ValueError: if its network does not fit the images."""
+    return Teacher(recipe.teacher, recipe.model.input_shape, model.latents) if recipe.teacher else None
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -87,9 +102,11 @@ def load_recipe(path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(document)
         with torch.device("meta"):  # only to see that it fits: no memory, and no draw from torch's own generator
-            build(recipe.model)
+            make_teacher(recipe, build(recipe.model))
     except ValidationError as error:
         raise RecipeError(f"{path}: {explain(error)}") from error
     except CheckpointError as error:
         raise RecipeError(f"{path}: model: {error}") from error
+    except ValueError as error:
+        raise RecipeError(f"{path}: teacher.encoder: {error}") from error
     return recipe
