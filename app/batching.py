@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,14 @@ import numpy.typing as npt
 from models.errors import ReparamError
 
 Array = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.float32 | np.uint8]  # bytes v stand for v / 255, which they become when a pass takes them
 Columns = Sequence[Array | None]
 Pass = Callable[[Array], Columns]  # rows (N, ...) -> columns (N, ...) each; no row depends on another
+
+
+def as_numbers(rows: Rows) -> Array:
+    """What rows stand for; numbers are not copied."""
+    return cast("Array", np.divide(rows, np.float32(255), dtype=np.float32) if rows.dtype == np.uint8 else rows)
 
 
 class OverloadedError(ReparamError):
@@ -45,7 +51,7 @@ class Observer:
 class _Job:
     """Rows that wait for a pass, or where they are many for several."""
 
-    def __init__(self, function: str, rows: Array, future: "asyncio.Future[Result]") -> None:
+    def __init__(self, function: str, rows: Rows, future: "asyncio.Future[Result]") -> None:
         self.function, self.rows, self.future = function, rows, future
         self.done = 0  # rows
         self.alone = False  # it shared a pass that failed
@@ -62,7 +68,7 @@ class _Job:
     def take(self, room: int) -> Array:
         """The next rows, as many as there is room for."""
         self.started = self.started or time.perf_counter()
-        return self.rows[self.done : self.done + room]
+        return as_numbers(self.rows[self.done : self.done + room])
 
     def put(self, columns: Columns, count: int, seconds: float, finite: bool) -> None:
         """What became of the rows that were taken; with the last of them the job is done."""
@@ -121,7 +127,7 @@ class Lane:
         """For how long the job that waits longest has waited, in seconds; 0 if none does."""
         return time.perf_counter() - min(job.queued for job in self._jobs) if self._jobs else 0.0
 
-    async def run(self, function: str, rows: Array) -> Result:
+    async def run(self, function: str, rows: Rows) -> Result:
         """A function of rows (N, ...), N at least 1. Whoever is cancelled leaves the queue.
 
         Raises: OverloadedError: if too many wait. Whatever the pass raises, if these rows alone are the cause.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from fastapi import Request
 
+from app.batching import Rows, as_numbers
 from app.documents import INLINE_BYTES, load_object
 from app.engine import Array, Model
 from app.errors import LimitError, MalformedError, MediaTypeError
@@ -48,8 +49,8 @@ async def read_json(request: Request) -> Body:
     return await read_body(request, settings_of(request), "max_json_bytes")
 
 
-async def read_images(request: Request, model: Model, fitting: PictureQuery) -> Array:
-    """The images of a request, ready for the model: (N, H, W) float32 in [0, 1].
+async def read_images(request: Request, model: Model, fitting: PictureQuery) -> Rows:
+    """The images of a request, ready for the model: (N, H, W), float32 in [0, 1] or uint8.
 
     Raises: MediaTypeError; MalformedError; LimitError; ImageError; ShapeError; InputError; as `read_body`.
     """
@@ -67,10 +68,10 @@ async def read_latents(request: Request, model: Model) -> Array:
     """
     taken = await _take(request, model, LATENTS_IN, ("latents",))
     assert isinstance(taken, np.ndarray)  # noqa: S101  for the type checker: files have another name
-    return taken
+    return as_numbers(taken)
 
 
-async def read_ends(request: Request, model: Model, fitting: PictureQuery) -> Array:
+async def read_ends(request: Request, model: Model, fitting: PictureQuery) -> Rows:
     """The two of a request between which to interpolate: images (2, H, W), or latents (2, Z).
 
     Raises: as `read_images` and `read_latents`; MalformedError: if they are not two.
@@ -93,7 +94,7 @@ def _check_type(request: Request, expected: tuple[str, ...]) -> str:
 
 async def _take(
     request: Request, model: Model, expected: tuple[str, ...], names: tuple[str, ...], ends: bool = False
-) -> Files | Array:
+) -> Files | Rows:
     """What the body holds: files that are yet to be read, or the array itself.
 
     Args:
@@ -128,7 +129,7 @@ class _Reader:
         self._check_count("images", len(files))
         return files
 
-    def json(self, body: Body) -> Files | Array:
+    def json(self, body: Body) -> Files | Rows:
         rows, columns = self._model.image_shape
         name, values = _member(load_object(body, self._settings.max_json_bytes), self._names)
         if not isinstance(values, list):
@@ -141,17 +142,17 @@ class _Reader:
         with self._telling_the_width():
             return rows_of_numbers(name, values, self._model.latents)
 
-    def npy(self, body: Body) -> Array:
+    def npy(self, body: Body) -> Rows:
         values = read_npy(body)
         # An array has no name: where both are taken, rows of as many numbers as the model has latents are latents.
         latents = values.ndim == 2 and values.shape[1] == self._model.latents
         name = "latents" if self._names == ("latents",) or ("latents" in self._names and latents) else "images"
         return self._array(name, values)
 
-    def safetensors(self, body: Body) -> Array:
+    def safetensors(self, body: Body) -> Rows:
         return self._array(*read_safetensors(body, *(name for name in self._names if name != "pixels")))
 
-    def _array(self, name: str, values: Values) -> Array:
+    def _array(self, name: str, values: Values) -> Rows:
         self._check_count(name, len(values) if values.ndim else 0)
         if name == "images":
             return as_images(values, self._model.image_shape)

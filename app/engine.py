@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app import metrics
-from app.batching import Columns, Lane, Observer
+from app.batching import Columns, Lane, Observer, Rows
 from app.interpolation import Way, linear, spherical
 from app.network import Device, Network, find_device, limit_threads
 from app.stages import spend
@@ -148,8 +148,8 @@ class Model:
         """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
         return type(self)(self.folder, self._device, self._max_waiting)
 
-    async def encode(self, images: Array) -> Encoded:
-        """Images (N, H, W) in [0, 1] -> the posterior. Raises: ShapeError; InputError."""
+    async def encode(self, images: Rows) -> Encoded:
+        """Images (N, H, W), float32 in [0, 1] or uint8 -> the posterior. Raises: ShapeError; InputError."""
         mean, variance = await self._run("encode", self._checked(images))
         assert mean is not None  # noqa: S101  for the type checker
         return Encoded(mean, variance)
@@ -160,11 +160,11 @@ class Model:
             raise ShapeError(f"latents: expected shape (N, {self.latents}) for {self.name}, found {latents.shape}")
         return await self._run_for_one("decode", latents)
 
-    async def reconstruct(self, images: Array) -> Array:
+    async def reconstruct(self, images: Rows) -> Array:
         """Images (N, H, W) in [0, 1] -> what the model makes of them. Raises: ShapeError; InputError."""
         return await self._run_for_one("reconstruct", self._checked(images))
 
-    async def interpolate(self, ends: Array, steps: int, path: Way = "linear") -> Interpolated:
+    async def interpolate(self, ends: Rows, steps: int, path: Way = "linear") -> Interpolated:
         """Decode codes on the way between two, which are exactly its ends.
 
         The linear path is straight in the latents; the spherical one is a great circle in the noise that the prior
@@ -189,7 +189,7 @@ class Model:
             latents[0], latents[-1] = codes  # a flow and its inverse round
         return Interpolated(await self.decode(latents), latents)
 
-    async def score(self, images: Array) -> Scored:
+    async def score(self, images: Rows) -> Scored:
         """How probable images (N, H, W) in [0, 1] are. Raises: ShapeError; InputError."""
         log_likelihood, kl = await self._run("score", self._checked(images))
         assert log_likelihood is not None  # noqa: S101  for the type checker
@@ -276,7 +276,7 @@ class Model:
         assert self._lane is not None  # noqa: S101  for the type checker
         return self._lane
 
-    async def _run(self, function: str, rows: Array) -> Columns:
+    async def _run(self, function: str, rows: Rows) -> Columns:
         """What a pass makes of rows. Raises: InputError: if it is not finite. OverloadedError."""
         lane = self._lane or await self._ready()
         columns, queue_s, infer_s, finite = await lane.run(function, rows)
@@ -286,7 +286,7 @@ class Model:
             raise InputError(f"{function}: the input drives the network out of float32's range; use smaller numbers")
         return columns
 
-    async def _run_for_one(self, function: str, rows: Array) -> Array:
+    async def _run_for_one(self, function: str, rows: Rows) -> Array:
         """As `_run`, of a function with one column."""
         (column,) = await self._run(function, rows)
         assert column is not None  # noqa: S101  for the type checker
@@ -296,7 +296,7 @@ class Model:
         """Standard normal noise (N, Z) -> codes (N, Z). Raises: InputError."""
         return await self._run_for_one("from_noise", noise)
 
-    def _checked(self, images: Array) -> Array:
+    def _checked(self, images: Rows) -> Rows:
         """Raises: ShapeError."""
         if images.shape[1:] != self.image_shape:
             raise ShapeError(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
+from app.batching import Rows
 from app.errors import MalformedError
 from models.errors import InputError, ShapeError
 
@@ -82,12 +83,12 @@ def read_safetensors(body: bytes | bytearray, *names: str) -> tuple[str, Values]
     return name, _view(body, 8 + length, np.dtype(dtype), tensor["shape"])
 
 
-def as_images(values: Values, image_shape: tuple[int, int]) -> Array:
-    """Images of the model's own size, as they are: (N, H, W) float32 in [0, 1], to be written to by nobody else.
+def as_images(values: Values, image_shape: tuple[int, int]) -> Rows:
+    """Images of the model's own size, as they are: (N, H, W), float32 in [0, 1] or uint8, written to by nobody else.
 
     Args:
-        values: (N, H, W), (N, 1, H, W) or (N, H * W); uint8 0..255, where v becomes float32(v) / float32(255), or
-            floats 0..1. Contiguous float32 is not copied.
+        values: (N, H, W), (N, 1, H, W) or (N, H * W); uint8 0..255, or floats 0..1. Neither uint8 nor float32 is
+            copied where it is contiguous.
     Raises: ShapeError; InputError: if a number is outside of the range, or none.
     """
     rows, columns = image_shape
@@ -97,12 +98,11 @@ def as_images(values: Values, image_shape: tuple[int, int]) -> Array:
             f"found {values.shape}"
         )
     if values.dtype == np.uint8:
-        images = np.divide(values, np.float32(255), dtype=np.float32, order="C")
-    else:
-        images = _float32(values)
-        if not _within_unit(images):
-            low, high = images.min(), images.max()
-            raise InputError(f"images: expected numbers in 0..1 (or uint8 in 0..255), found {low:g} to {high:g}")
+        return np.ascontiguousarray(values).reshape(-1, rows, columns)
+    images = _float32(values)
+    if not _within_unit(images):
+        low, high = images.min(), images.max()
+        raise InputError(f"images: expected numbers in 0..1 (or uint8 in 0..255), found {low:g} to {high:g}")
     return images.reshape(-1, rows, columns)
 
 

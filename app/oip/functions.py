@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
+from app.batching import Rows
 from app.engine import Array, Engine, Model, ModelNotFoundError
 from app.errors import LimitError, MalformedError
 from app.oip.messages import Outputs, Request
 from app.oip.tensors import FLOATS, INTEGERS, Tensor, check_shape, read_values
 from app.schemas import SampleRequest
 from app.settings import Settings
+from app.tensors import as_images
 from models.config import explain
-from models.errors import InputError
 
 VERSION = "1"  # of every model, and the only one
 PLATFORM = "reparam_safetensors"
@@ -204,19 +205,11 @@ def _sample_out(model: Model) -> Tensors:
     return [*_images_out(model), Tensor("latents", "FP32", (-1, model.latents)), Tensor("seed", "INT64", (1,))]
 
 
-def _read_images(model: Model, settings: Settings, request: Request) -> Array:
-    """(N, H, W) float32 in 0..1, from floats in 0..1, or from bytes in 0..255."""
+def _read_images(model: Model, settings: Settings, request: Request) -> Rows:
+    """(N, H, W), of floats in 0..1, or of bytes."""
     _no_parameters(request)
     (tensor,) = _images_in(model)
-    values = _rows(tensor, settings, "max_images", request)
-    if values.dtype == np.uint8:
-        values = values.astype(np.float32) / np.float32(255)
-    if values.min() < 0 or values.max() > 1:
-        raise InputError(
-            f"images: expected floats in 0..1, or UINT8 in 0..255, found {values.min():g} to {values.max():g}"
-        )
-    images: Array = values.reshape(-1, *model.image_shape)
-    return images
+    return as_images(_rows(tensor, settings, "max_images", request), model.image_shape)
 
 
 def _read_latents(model: Model, settings: Settings, request: Request) -> Array:
@@ -245,7 +238,7 @@ def _read_sample(model: Model, settings: Settings, request: Request) -> SampleRe
     return wanted
 
 
-async def _encode(model: Model, images: Array) -> Answer:
+async def _encode(model: Model, images: Rows) -> Answer:
     return _columns((await model.encode(images))._asdict())
 
 
@@ -253,11 +246,11 @@ async def _decode(model: Model, latents: Array) -> Answer:
     return Answer({"images": await model.decode(latents)}, {})
 
 
-async def _reconstruct(model: Model, images: Array) -> Answer:
+async def _reconstruct(model: Model, images: Rows) -> Answer:
     return Answer({"images": await model.reconstruct(images)}, {})
 
 
-async def _score(model: Model, images: Array) -> Answer:
+async def _score(model: Model, images: Rows) -> Answer:
     return _columns((await model.score(images))._asdict())
 
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.answers import ImageForm
+from app.batching import as_numbers
 from app.bodies import read_images
 from app.queries import ReconstructQuery, described, read_query
 from app.schemas import ImagesAnswer
@@ -17,6 +18,6 @@ async def fit(request: Request) -> Response:
     query = read_query(request, ReconstructQuery)
     model = find_model(request, query.model)
     form = ImageForm(request, query.columns, query.scale)
-    images = await read_images(request, model, query)
+    images = as_numbers(await read_images(request, model, query))
     form.check(len(images), model)
     return await form.answer(model.name, images)

@@ -58,6 +58,24 @@ def test_what_comes_together_shares_a_pass_of_a_warmed_size(threaded: bool) -> N
     assert recorder.passes == [("double", 6)] and recorder.shapes == [(8, 1)]
 
 
+def test_bytes_share_a_pass_with_numbers_as_parts_of_255() -> None:
+    recorder = Recorder()
+    image_bytes = np.arange(256, dtype=np.uint8)[:, None]
+
+    async def main() -> list[np.ndarray]:
+        lane = _lane(recorder, max_waiting=300)
+        numbers, whole, few = await asyncio.gather(
+            *(lane.run("double", rows) for rows in (_rows(0.5), image_bytes, image_bytes[51:52]))
+        )
+        return [numbers.columns[0], whole.columns[0], few.columns[0]]
+
+    numbers, whole, few = asyncio.run(main())
+    np.testing.assert_array_equal(numbers, _rows(1))
+    np.testing.assert_array_equal(whole, 2 * (np.arange(256, dtype=np.float32)[:, None] / np.float32(255)))
+    np.testing.assert_array_equal(few, 2 * (_rows(51) / np.float32(255)))
+    assert whole.dtype == np.float32 and recorder.shapes[0] == (8, 1)
+
+
 def test_what_waits_for_the_thread_shares_the_next_pass() -> None:
     recorder = Recorder()
 

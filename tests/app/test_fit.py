@@ -35,6 +35,14 @@ def test_a_digit_is_answered_to_the_bit(client: TestClient, digits, seven: bytes
     )
 
 
+def test_bytes_are_answered_as_the_numbers_that_they_stand_for(client: TestClient, digits) -> None:
+    file = io.BytesIO()
+    np.save(file, digits[:2])
+    content = client.post("/v1/fit", content=file.getvalue(), headers=NPY | {"content-type": NPY["accept"]}).content
+    np.testing.assert_array_equal(_array(content), digits[:2].astype(np.float32) / np.float32(255))
+    assert _array(content).dtype == np.float32
+
+
 def test_a_photograph_becomes_the_digit(client: TestClient, digits) -> None:
     page = _page(digits[0])
     fitted = _array(client.post("/v1/fit", files={"images": page}, headers=NPY).content)[0]
