@@ -21,7 +21,7 @@ from app.queries import PictureQuery
 from app.settings import Settings
 from app.stages import stage
 from app.state import settings_of
-from app.streams import Body, read_body
+from app.streams import Body, Buffer, read_body, read_buffer
 from app.tensors import NPY, SAFETENSORS, Values, as_images, as_latents, read_npy, read_safetensors
 from app.threads import off_loop_if
 from models.errors import InputError, ShapeError
@@ -104,18 +104,20 @@ async def _take(
     """
     settings = settings_of(request)
     kind = _check_type(request, expected)
+    reader = _Reader(settings, model, names, ends)
+    if kind in TENSOR_TYPES:
+        array = await read_buffer(request, settings)
+        read = {NPY: reader.npy, SAFETENSORS: reader.safetensors}[kind]
+        with stage("preprocess"):
+            return await off_loop_if(len(array) > INLINE_BYTES, read, array, limiter=request.state.readers)
     body = await read_body(request, settings, "max_json_bytes" if kind == JSON else "max_body_bytes")
     if kind in IMAGE_TYPES:
         return [bytes(body)]
-    reader = _Reader(settings, model, names, ends)
     with stage("preprocess"):
-        if kind == MULTIPART:
-            content_type = header(request, b"content-type")
-            return await off_loop_if(
-                len(body) > INLINE_BYTES, reader.form, content_type, body, limiter=request.state.readers
-            )
-        read = {JSON: reader.json, NPY: reader.npy, SAFETENSORS: reader.safetensors}[kind]
-        return await off_loop_if(len(body) > INLINE_BYTES, read, body, limiter=request.state.readers)
+        large, readers = len(body) > INLINE_BYTES, request.state.readers
+        if kind == JSON:
+            return await off_loop_if(large, reader.json, body, limiter=readers)
+        return await off_loop_if(large, reader.form, header(request, b"content-type"), body, limiter=readers)
 
 
 class _Reader:
@@ -142,14 +144,14 @@ class _Reader:
         with self._telling_the_width():
             return rows_of_numbers(name, values, self._model.latents)
 
-    def npy(self, body: Body) -> Rows:
+    def npy(self, body: Buffer) -> Rows:
         values = read_npy(body)
         # An array has no name: where both are taken, rows of as many numbers as the model has latents are latents.
         latents = values.ndim == 2 and values.shape[1] == self._model.latents
         name = "latents" if self._names == ("latents",) or ("latents" in self._names and latents) else "images"
         return self._array(name, values)
 
-    def safetensors(self, body: Body) -> Rows:
+    def safetensors(self, body: Buffer) -> Rows:
         return self._array(*read_safetensors(body, *(name for name in self._names if name != "pixels")))
 
     def _array(self, name: str, values: Values) -> Rows:

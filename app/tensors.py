@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from app.batching import Rows
 from app.errors import MalformedError
+from app.streams import Buffer
 from models.errors import InputError, ShapeError
 
 Array = npt.NDArray[np.float32]
@@ -29,7 +30,7 @@ _BITS_OF_ONE = int(np.float32(1).view(np.uint32))
 _DTYPES = {"U8": "|u1", "F16": "<f2", "F32": "<f4", "F64": "<f8"}  # of safetensors, as NumPy has them
 
 
-def read_npy(body: bytes | bytearray) -> Values:
+def read_npy(body: Buffer) -> Values:
     """The array of a .npy file of format 1 or 2: uint8, float16, float32 or float64, in either byte order.
 
     Raises: MalformedError: if it is no such file, or its header lies. InputError: if its numbers are of another type.
@@ -47,7 +48,7 @@ def read_npy(body: bytes | bytearray) -> Values:
     return values.reshape(values.shape[::-1]).T if fortran_order else values
 
 
-def read_safetensors(body: bytes | bytearray, *names: str) -> tuple[str, Values]:
+def read_safetensors(body: Buffer, *names: str) -> tuple[str, Values]:
     """The one tensor of a safetensors file, of one of these names: U8, F16, F32 or F64.
 
     Parsed here, since the library copies the tensor twice and takes a name that stands there twice.
@@ -134,7 +135,7 @@ def write_safetensors(tensors: dict[str, Values], metadata: dict[str, str]) -> b
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata)
 
 
-def _view(body: bytes | bytearray, offset: int, dtype: np.dtype[Any], shape: Any) -> Values:
+def _view(body: Buffer, offset: int, dtype: np.dtype[Any], shape: Any) -> Values:
     """The array that fills the rest of the body. Raises: MalformedError: if it does not, to the byte."""
     if not isinstance(shape, list | tuple) or len(shape) > _MAX_DIMENSIONS or not _integers(shape):
         raise MalformedError(
