@@ -56,6 +56,7 @@ class Loop:
         assert isinstance(averaged, Autoencoder)  # noqa: S101  for the type checker
         self.averaged = averaged  # the weights that are validated and kept
         self.modules["average"] = self.average
+        self.untaught = [p for name, p in self.model.named_parameters() if not name.startswith("encoder.")]
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
         elif start := load_start(recipe):
@@ -132,6 +133,9 @@ class Loop:
             group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
         self.optimizer.zero_grad()
         loss.backward()
+        if self.recipe.teacher and progress.step < self.recipe.teacher.head_start_steps:
+            for parameter in self.untaught:
+                parameter.grad = torch.zeros_like(parameter)
         if training.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, training.clip_norm)
         self.optimizer.step()

@@ -84,8 +84,13 @@ class Recipe(Strict):
 
 
 def make_teacher(recipe: Recipe, model: Autoencoder) -> Teacher | None:
-    """The recipe's teacher of its model, untrained. Raises: ValueError: if its network does not fit the images."""
-    return Teacher(recipe.teacher, recipe.model.input_shape, model.latents) if recipe.teacher else None
+    """The recipe's teacher of its model, untrained. Raises: RecipeError: if its network does not fit the images."""
+    if recipe.teacher is None:
+        return None
+    try:
+        return Teacher(recipe.teacher, recipe.model.input_shape, model.latents)
+    except (ValueError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond its integers, among them
+        raise RecipeError(f"teacher.encoder: {str(error).splitlines()[0]}") from error
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -107,6 +112,6 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: {explain(error)}") from error
     except CheckpointError as error:
         raise RecipeError(f"{path}: model: {error}") from error
-    except ValueError as error:
-        raise RecipeError(f"{path}: teacher.encoder: {error}") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
     return recipe

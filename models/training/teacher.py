@@ -8,6 +8,7 @@ Source: Cremer, Li & Duvenaud 2018, "Inference Suboptimality in Variational Auto
 """
 
 import torch
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from models.distributions import FullGaussian, bound_log_sigma
@@ -16,9 +17,10 @@ from models.strict import Strict
 
 
 class TeacherSpec(Strict):
-    """The network between an image and the teacher's posterior."""
+    """The network between an image and the teacher's posterior, and when it begins to teach."""
 
     encoder: NetworkSpec
+    head_start_steps: NonNegativeInt = 0  # which leave the decoder and the prior alone: it has to find their codes
 
 
 class Teacher(nn.Module):

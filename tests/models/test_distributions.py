@@ -4,11 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from models.distributions import (
     LOG_SIGMA_MAX,
     LOG_SIGMA_MIN,
+    DiagonalGaussian,
+    FullGaussian,
     bound_log_sigma,
     gaussian_log_density,
     kl_to_standard_normal,
@@ -102,3 +104,48 @@ def test_everything_is_finite_whatever_the_log_sigma(mean: float, log_sigma: flo
     z = reparameterize(m, s, torch.tensor([epsilon]))
     for value in (z, kl_to_standard_normal(m, s), gaussian_log_density(z, m, s), gaussian_log_density(z)):
         assert value.isfinite().all()
+
+
+def full(count: int = 5, latents: int = 4) -> FullGaussian:
+    generator = torch.Generator().manual_seed(3)
+    mean, factor = (torch.randn(count, latents, *more, generator=generator).double() for more in ((), (latents,)))
+    return FullGaussian(mean, factor.tril(-1) + torch.diag_embed(factor.diagonal(dim1=-2, dim2=-1).abs() + 0.1))
+
+
+def test_draws_and_densities_of_a_full_gaussian_are_those_of_torch_distributions() -> None:
+    found, exact = full(), MultivariateNormal(full().mean, scale_tril=full().factor)
+    epsilon = torch.randn(50_000, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = found.draw(epsilon)
+    torch.testing.assert_close(found.log_prob(z), exact.log_prob(z))
+    scale = exact.covariance_matrix.abs().amax((-2, -1))
+    assert ((z.mean(0) - exact.mean).abs() < 0.03 * scale.sqrt()[:, None]).all()
+    for n in range(5):
+        assert ((z[:, n].T.cov() - exact.covariance_matrix[n]).abs() < 0.03 * scale[n]).all()
+
+
+def test_the_divergence_of_a_diagonal_gaussian_from_a_full_one_is_that_of_torch_distributions() -> None:
+    mean, log_sigma = (t.double() for t in gaussians(shape=(5, 4)))
+    other = MultivariateNormal(mean, scale_tril=torch.diag_embed(log_sigma.exp()))
+    expected = kl_divergence(other, MultivariateNormal(full().mean, scale_tril=full().factor))
+    torch.testing.assert_close(full().kl_from(DiagonalGaussian(mean, log_sigma)), expected)
+
+
+def test_a_full_gaussian_without_covariances_is_a_diagonal_one() -> None:
+    diagonal = DiagonalGaussian(*gaussians())
+    same = FullGaussian(diagonal.mean, torch.diag_embed(diagonal.log_sigma.exp()))
+    epsilon = torch.randn(11, 7, 5, generator=torch.Generator().manual_seed(0))
+    z = diagonal.draw(epsilon)
+    torch.testing.assert_close(same.draw(epsilon), z)
+    torch.testing.assert_close(same.log_prob(z), diagonal.log_prob(z))
+    torch.testing.assert_close(same.kl_from(diagonal), torch.zeros(7), atol=1e-5, rtol=0)
+
+
+def test_a_full_gaussian_is_computed_in_full_where_networks_are_not() -> None:
+    single = FullGaussian(*(t.float() for t in full()))
+    diagonal = DiagonalGaussian(*gaussians(shape=(5, 4)))
+    epsilon = torch.randn(11, 5, 4, generator=torch.Generator().manual_seed(0))
+    z = single.draw(epsilon)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(single.draw(epsilon), z)
+        assert torch.equal(single.log_prob(z), torch.autocast("cpu", enabled=False)(single.log_prob)(z))
+        assert torch.equal(single.kl_from(diagonal), torch.autocast("cpu", enabled=False)(single.kl_from)(diagonal))
