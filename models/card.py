@@ -124,17 +124,15 @@ def _objective(config: CheckpointConfig) -> str | None:
         return "the likelihood, in closed form: one eigendecomposition"
     if not KINDS[config.model.kind].generative:
         return _reconstruction(config)
-    recipe = config.training.get("recipe", {})
-    taught = ", of a teacher's posterior, from which the encoder learns its own" if recipe.get("teacher") else ""
-    match recipe.get("objective"):
+    match config.training.get("recipe", {}).get("objective"):
         case {"kind": "iwae", "samples": samples, "from_epoch": epoch, **others}:
             weighted = f"importance-weighted bound of {samples} samples"
             if resampled := others.get("resampled"):
                 weighted += f", the gradient by {resampled} of them, drawn by weight"
-            return (weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}") + taught
+            return weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}"
         case {"kind": "elbo", "beta": beta, "free_nats": free}:
             weighted = f", KL weighted by {beta:g}" if beta != 1 else ""
-            return f"ELBO{weighted}" + (f", {free:g} nats of KL a latent free" if free else "") + taught
+            return f"ELBO{weighted}" + (f", {free:g} nats of KL a latent free" if free else "")
         case _:
             return None
 

@@ -31,6 +31,8 @@ from models.kinds import build
 
 Tensors = TypeVar("Tensors")
 
+STORED = torch.float32, torch.float16  # as which weights may lie in a file; in memory they are the first
+
 CONFIG_FILE, CARD_FILE = "config.json", "README.md"
 
 
@@ -66,7 +68,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     path = folder / config.weights.file
     tensors = _parse(path, _read_hashed(path, config.weights.sha256), load_tensors)
     _check_tensors(path, model.state_dict(), tensors)
-    model.load_state_dict(tensors, strict=True, assign=True)
+    model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=True, assign=True)
     model.requires_grad_(False).eval()
     return Checkpoint(folder, config, model, _read_map(folder, config, model.latents))
 
@@ -207,9 +209,9 @@ def _check_tensors(path: Path, expected: dict[str, torch.Tensor], found: dict[st
         raise CheckpointError(f"{path}: unexpected tensor {', '.join(extra)}")
     for key, want in expected.items():
         have = found[key]
-        if (have.shape, have.dtype) != (want.shape, want.dtype):
+        if have.shape != want.shape or have.dtype not in STORED:
             raise CheckpointError(
-                f"{path}: tensor {key}: expected {want.dtype} {tuple(want.shape)}, "
+                f"{path}: tensor {key}: expected {' or '.join(map(str, STORED))} {tuple(want.shape)}, "
                 f"found {have.dtype} {tuple(have.shape)}"
             )
         if not have.isfinite().all():

@@ -93,27 +93,8 @@ class FullGaussian(NamedTuple):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """The log density at codes (K, N, Z): (K, N), in nats."""
-        noise = self._solve((z - self.mean).permute(1, 2, 0))  # (N, Z, K)
-        return -0.5 * (noise.square().sum(1).mT + z.shape[-1] * math.log(2 * math.pi)) - self._log_determinant()
-
-    def kl_from(self, other: DiagonalGaussian) -> Tensor:
-        """KL(other || this), in nats an image: (N,).
-
-        Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", equation A.23.
-        """
-        sigma, offset = other.log_sigma.exp(), other.mean - self.mean
-        squares = self._solve(torch.cat((torch.diag_embed(sigma), offset[..., None]), -1)).square().sum((-2, -1))
-        return 0.5 * (squares - offset.shape[-1]) + self._log_determinant() - other.log_sigma.sum(-1)
-
-    def detach(self) -> Self:
-        """The same, without a gradient."""
-        return type(self)(self.mean.detach(), self.factor.detach())
-
-    def _solve(self, offsets: Tensor) -> Tensor:
-        """The standard normal noise that gives offsets from the mean, (N, Z, K)."""
-        noise: Tensor = torch.linalg.solve_triangular(self.factor, offsets, upper=False)
-        return noise
-
-    def _log_determinant(self) -> Tensor:
-        """Half the log determinants of the covariances, (N,)."""
-        return self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        noise: Tensor = torch.linalg.solve_triangular(
+            self.factor, (z - self.mean).permute(1, 2, 0), upper=False
+        )  # (N, Z, K)
+        log_determinant = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (noise.square().sum(1).mT + z.shape[-1] * math.log(2 * math.pi)) - log_determinant

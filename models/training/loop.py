@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from models.autoencoder import Autoencoder
@@ -16,10 +16,10 @@ from models.kinds import build
 from models.training.folder import CHECKPOINT_FOLDER
 from models.training.objectives import bound
 from models.training.observation import TrainingData, noise_of, observe
-from models.training.recipe import OptimizationRecipe, Recipe, make_teacher
+from models.training.recipe import OptimizationRecipe, Recipe
 from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
-from models.training.start import load_start
+from models.training.start import begin_with, load_start
 from models.training.state import Progress, load_state, save_state
 from models.training.validation import precision, validate
 
@@ -47,21 +47,16 @@ class Loop:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)  # the initial weights
             self.model = build(recipe.model)
-            self.teacher = make_teacher(recipe, self.model)
-        self.modules: dict[str, nn.Module] = {"model": self.model} | ({"teacher": self.teacher} if self.teacher else {})
-        self.parameters = [parameter for module in self.modules.values() for parameter in module.parameters()]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=training.learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=training.learning_rate, fused=True)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(training.average_decay), use_buffers=True)
         averaged = self.average.module
         assert isinstance(averaged, Autoencoder)  # noqa: S101  for the type checker
         self.averaged = averaged  # the weights that are validated and kept
-        self.modules["average"] = self.average
-        self.untaught = [p for name, p in self.model.named_parameters() if not name.startswith("encoder.")]
+        self.modules = {"model": self.model, "average": self.average}
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
         elif start := load_start(recipe):
-            # What the checkpoint lacks (a prior, say) begins as it would.
-            weights = self.model.state_dict() | start.model.state_dict()
+            weights = begin_with(start, self.model.state_dict())
             self.model.load_state_dict(weights)
             self.averaged.load_state_dict(weights)
             progress.start_sha256 = start.config.weights.sha256
@@ -125,7 +120,6 @@ class Loop:
                 self.recipe.objective.at(progress.epoch + 1),
                 kl_weight(progress.step, training),
                 generator,
-                self.teacher,
             )
         if not math.isfinite(loss.item()):
             raise _not_finite(f"the loss is {loss.item()},", progress.step + 1, progress.epoch + 1)
@@ -133,11 +127,8 @@ class Loop:
             group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
         self.optimizer.zero_grad()
         loss.backward()
-        if self.recipe.teacher and progress.step < self.recipe.teacher.head_start_steps:
-            for parameter in self.untaught:
-                parameter.grad = torch.zeros_like(parameter)
         if training.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.parameters, training.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         progress.step += 1
@@ -150,11 +141,12 @@ class Loop:
         best = progress.best_negative_elbo
         if negative_elbo is None or best is None or negative_elbo < best:
             progress.best_epoch, progress.best_negative_elbo = progress.epoch, negative_elbo
+            dtype = torch.float16 if self.training.stored == "float16" else torch.float32
             save_checkpoint(
                 self.out / CHECKPOINT_FOLDER,
                 self.recipe.name,
                 self.recipe.model,
-                self.averaged.state_dict(),
+                {key: tensor.to(dtype) for key, tensor in self.averaged.state_dict().items()},
                 self.provenance | {"epochs": progress.epoch, "steps": progress.step},
                 progress.metrics,
             )

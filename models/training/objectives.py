@@ -7,10 +7,9 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Generator, Tensor
 
-from models.autoencoder import Autoencoder, Terms
-from models.distributions import DiagonalGaussian, FullGaussian
+from models.autoencoder import Autoencoder
+from models.distributions import DiagonalGaussian
 from models.strict import Strict
-from models.training.teacher import Teacher
 from models.vae import VAE
 
 CODES = 512  # decoded at once where no gradient is wanted
@@ -70,53 +69,27 @@ class Bound(NamedTuple):
     kl: Tensor  # (), what the bound takes off it: log_likelihood - kl is the bound
 
 
-def bound(
-    model: Autoencoder,
-    x: Tensor,
-    objective: Elbo | Iwae,
-    kl_weight: float,
-    generator: Generator,
-    teacher: Teacher | None = None,
-) -> Bound:
+def bound(model: Autoencoder, x: Tensor, objective: Elbo | Iwae, kl_weight: float, generator: Generator) -> Bound:
     """The objective for x (N, D), with the KL weighted by `kl_weight` besides, and noise from the generator.
 
-    With a teacher it is of the teacher's posterior, and the loss has the divergence of the model's own from it besides.
-
-    Raises: TypeError: if what needs a posterior is asked of a model without one.
+    Raises: TypeError: if the importance-weighted bound is asked of a model without a posterior to weight by.
     """
-    if isinstance(objective, Elbo) and teacher is None:
-        return _evidence_lower(model.terms(x, generator), objective, kl_weight)
-    if not isinstance(model, VAE):
-        raise TypeError(f"expected a variational autoencoder, found {type(model).__name__}")
-    own = DiagonalGaussian(*model.posterior(x))
-    posterior = own if teacher is None else teacher(x)
     if isinstance(objective, Iwae):
-        found = _importance_weighted(model, x, posterior, objective, kl_weight, generator)
-    else:
-        z = posterior.draw(model.draw_epsilon(x, generator, 1))
-        log_likelihood, log_ratio = model.log_weight_terms(x, z, posterior)
-        found = _evidence_lower(Terms(log_likelihood, -log_ratio[..., None]), objective, kl_weight)
-    if not isinstance(posterior, FullGaussian):
-        return found
-    return found._replace(loss=found.loss + posterior.detach().kl_from(own).mean())
-
-
-def _evidence_lower(terms: Terms, objective: Elbo, kl_weight: float) -> Bound:
+        return _importance_weighted(model, x, objective, kl_weight, generator)
+    terms = model.terms(x, generator)
     log_likelihood = terms.log_likelihood.mean()
-    kl = terms.kl.flatten(0, -2).mean(0)  # (G,), the mean over the batch
+    kl = terms.kl.mean(0)  # (G,), the mean over the batch
     priced = kl.clamp_min(objective.free_nats) if objective.free_nats else kl
     return Bound(kl_weight * objective.beta * priced.sum() - log_likelihood, log_likelihood, kl.sum())
 
 
 def _importance_weighted(
-    model: VAE,
-    x: Tensor,
-    posterior: DiagonalGaussian | FullGaussian,
-    objective: Iwae,
-    kl_weight: float,
-    generator: Generator,
+    model: Autoencoder, x: Tensor, objective: Iwae, kl_weight: float, generator: Generator
 ) -> Bound:
+    if not isinstance(model, VAE):
+        raise TypeError(f"expected a variational autoencoder, found {type(model).__name__}")
     samples, resampled = objective.samples, objective.resampled if torch.is_grad_enabled() else None
+    posterior = DiagonalGaussian(*model.posterior(x))
     z = posterior.draw(model.draw_epsilon(x, generator, samples))
     # Without a gradient to keep for, a few at a time: what is computed of them stays near the core.
     parts = z.split(len(z) if resampled is None else max(1, CODES // len(x)))
@@ -149,12 +122,7 @@ def _systematic(weights: Tensor, count: int, generator: Generator) -> Tensor:
 
 
 def _surrogate(
-    model: VAE,
-    x: Tensor,
-    z: Tensor,
-    posterior: DiagonalGaussian | FullGaussian,
-    weights: Tensor,
-    kl_weight: float,
+    model: VAE, x: Tensor, z: Tensor, posterior: DiagonalGaussian, weights: Tensor, kl_weight: float
 ) -> Tensor:
     """A scalar of the gradient that the loss has in expectation, from samples drawn in proportion to their weights.
 

@@ -7,14 +7,12 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from models.autoencoder import Autoencoder
 from models.config import ModelConfig, Name, explain
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
 from models.strict import Strict
 from models.training.objectives import Elbo, Objective
-from models.training.teacher import Teacher, TeacherSpec
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -39,6 +37,7 @@ class OptimizationRecipe(Strict):
     average_decay: Fraction = 0.0  # of the exponential moving average of the weights; 0: the weights themselves
     clip_norm: PositiveFinite | None = None  # the largest length of the gradient; left out: any
     precision: Literal["float32", "bfloat16"] = "float32"  # of the networks' products; everything else is float32
+    stored: Literal["float32", "float16"] = "float32"  # what the kept weights are rounded to
     patience: NonNegativeInt = 0  # stop after so many epochs without a better validation; 0: never
 
 
@@ -51,7 +50,6 @@ class Recipe(Strict):
     model: ModelConfig
     data: DataRecipe = DataRecipe()
     objective: Objective = Elbo()
-    teacher: TeacherSpec | None = None  # whose posterior the decoder learns from, and the encoder with it
     training: OptimizationRecipe | None = None  # a kind with a closed form has none
 
     @model_validator(mode="after")
@@ -66,31 +64,14 @@ class Recipe(Strict):
         if kind is None:
             return self  # told by build(), with what there is
         if kind.closed_form:
-            for key in ("training", "start", "objective", "teacher"):
+            for key in ("training", "start", "objective"):
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key}: kind {self.model.kind!r} has a closed form: leave it out")
         elif self.training is None:
             raise ValueError(f"training: expected how kind {self.model.kind!r} is trained (epochs, batch_size, ...)")
         if not kind.generative and self.objective != Elbo():
             raise ValueError(f"objective: kind {self.model.kind!r} has log p(x|z) alone to maximise: leave it out")
-        if not kind.generative and self.teacher:
-            raise ValueError(f"teacher: kind {self.model.kind!r} has no posterior to teach: leave it out")
-        if self.teacher and self.training and self.training.kl_warmup_steps:
-            raise ValueError(
-                "training.kl_warmup_steps: expected 0 with a teacher, whose covariances nothing holds while the KL "
-                f"weighs little, found {self.training.kl_warmup_steps}"
-            )
         return self
-
-
-def make_teacher(recipe: Recipe, model: Autoencoder) -> Teacher | None:
-    """The recipe's teacher of its model, untrained. Raises: RecipeError: if its network does not fit the images."""
-    if recipe.teacher is None:
-        return None
-    try:
-        return Teacher(recipe.teacher, recipe.model.input_shape, model.latents)
-    except (ValueError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond its integers, among them
-        raise RecipeError(f"teacher.encoder: {str(error).splitlines()[0]}") from error
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -107,11 +88,9 @@ def load_recipe(path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(document)
         with torch.device("meta"):  # only to see that it fits: no memory, and no draw from torch's own generator
-            make_teacher(recipe, build(recipe.model))
+            build(recipe.model)
     except ValidationError as error:
         raise RecipeError(f"{path}: {explain(error)}") from error
     except CheckpointError as error:
         raise RecipeError(f"{path}: model: {error}") from error
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from error
     return recipe

@@ -1,6 +1,7 @@
-"""The checkpoint whose weights a run begins with."""
+"""The checkpoint whose weights a run begins with, in a model that may have more."""
 
 import torch
+from torch import Tensor
 
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.errors import CheckpointError, RecipeError
@@ -22,12 +23,45 @@ def load_start(recipe: Recipe) -> Checkpoint | None:
     except CheckpointError as error:
         raise RecipeError(f"start: {error}") from error
     with torch.device("meta"):  # only to see that it fits
-        mine = build(recipe.model).state_dict()
+        model = build(recipe.model)
+    mine = model.state_dict()
+    ends, of_start = ((m.pixels, m.latents, m.encoded) for m in (model, start.model))
+    fits = _holds if ends == of_start else _is_like  # the units of a first or a last layer mean something
     for key, tensor in start.model.state_dict().items():
-        if key not in mine or mine[key].shape != tensor.shape:
+        if key not in mine or not fits(mine[key], tensor):
             here = tuple(mine[key].shape) if key in mine else "no such tensor"
             raise RecipeError(
                 f"start: expected weights that fit this model, found {key} {tuple(tensor.shape)} in {folder}, "
                 f"here {here}"
             )
     return start
+
+
+def begin_with(start: Checkpoint, untrained: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a model of which `start` has some: it computes what `start` does.
+
+    What `start` lacks begins untrained. Where a layer is wider its new units do too, and the old ones are deaf to them.
+
+    Source: after Chen, Goodfellow & Shlens 2016, "Net2Net: Accelerating Learning via Knowledge Transfer".
+    """
+    return untrained | {key: _grown(untrained[key], tensor) for key, tensor in start.model.state_dict().items()}
+
+
+def _holds(wide: Tensor, narrow: Tensor) -> bool:
+    """Whether it is the same layer with as many units or more, on each side."""
+    if wide.ndim != narrow.ndim or wide.shape[2:] != narrow.shape[2:]:
+        return False
+    return all(more >= some for more, some in zip(wide.shape, narrow.shape, strict=True))
+
+
+def _is_like(mine: Tensor, tensor: Tensor) -> bool:
+    return mine.shape == tensor.shape
+
+
+def _grown(untrained: Tensor, begun: Tensor) -> Tensor:
+    """The weight or the bias of a layer, (outputs, inputs, ...) or (outputs,), with `begun` in its corner."""
+    grown = untrained.clone()
+    outputs, inputs = begun.shape[0], begun.shape[1:2]
+    grown[:outputs] = 0
+    grown[(slice(outputs), *map(slice, inputs))] = begun
+    return grown

@@ -113,7 +113,6 @@ def test_a_convolutional_run_in_half_precision_from_a_start_ends_as_one_that_was
     changes: dict[str, Any] = {
         "model__architecture": {"encoder": network, "latents": 4, "decoder": network},
         "objective": {"kind": "iwae", "samples": 2},
-        "teacher": {"encoder": network},
         "training__batch_size": 190,
         "training__average_decay": 0.9,
         "training__clip_norm": 100.0,

@@ -106,9 +106,6 @@ def test_the_card_says_what_was_maximised_and_from_where() -> None:
         assert rows(card)["objective"] == said
         assert rows(card)["started from"] == f"runs/one/checkpoint, sha256 {'cd' * 32}"
         assert "weights in `runs/one/checkpoint`, which come first" in card
-        taught = training | {"recipe": training["recipe"] | {"teacher": {"encoder": [16]}}}  # type: ignore[operator]
-        said += ", of a teacher's posterior, from which the encoder learns its own"
-        assert rows(render_card(config(training=taught)))["objective"] == said
 
 
 def test_the_card_says_which_bound_the_held_out_digits_were_measured_by() -> None:

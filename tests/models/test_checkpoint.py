@@ -104,11 +104,11 @@ BIAS = "decoder.layers.1.bias"
         (lambda t: {**t, "extra": torch.zeros(2)}, "unexpected tensor extra"),
         (
             lambda t: {**t, BIAS: torch.zeros(783)},
-            f"tensor {BIAS}: expected torch.float32 (784,), found torch.float32 (783,)",
+            f"tensor {BIAS}: expected torch.float32 or torch.float16 (784,), found torch.float32 (783,)",
         ),
         (
-            lambda t: {**t, BIAS: t[BIAS].half()},
-            f"tensor {BIAS}: expected torch.float32 (784,), found torch.float16 (784,)",
+            lambda t: {**t, BIAS: t[BIAS].bfloat16()},
+            f"tensor {BIAS}: expected torch.float32 or torch.float16 (784,), found torch.bfloat16 (784,)",
         ),
         (lambda t: {**t, BIAS: t[BIAS] * torch.nan}, f"tensor {BIAS}: expected finite numbers, found NaN or infinity"),
         (lambda t: {**t, BIAS: t[BIAS] / 0}, f"tensor {BIAS}: expected finite numbers, found NaN or infinity"),

@@ -34,7 +34,6 @@ EVERY: dict[str, dict[str, Any]] = {
     "iwae": {"objective": {"kind": "iwae", "samples": 3}},
     "beta": {"objective": {"kind": "elbo", "beta": 0.5, "free_nats": 0.1}},
     "flow": {"model__prior": FLOW},
-    "teacher": {"teacher": {"encoder": [24]}},
     "conv": {"model__architecture": CONV, "training__clip_norm": 100.0},
     "ae": {"model__kind": "ae"},
     "dae": {"model__kind": "dae", "model__architecture": {**CONV, "corruption": {"gaussian": 0.5, "masking": 0.5}}},

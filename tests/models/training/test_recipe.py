@@ -69,18 +69,6 @@ def test_the_recipe_of_the_notes_is_784_256_50() -> None:
         ({"data__validation": -5}, "data.validation: input should be greater than or equal to 0, found -5"),
         ({"data__validation": 0, "training__patience": 2}, "training.patience needs held-out digits"),
         (
-            {"teacher": {"encoder": {"channels": [4] * 3, "blocks": [0] * 3}}},
-            "teacher.encoder: a residual network of 3 stages expects sides that 8 divides, found 28x28",
-        ),
-        ({"teacher": {"encoder": [2**62]}}, "teacher.encoder: "),
-        ({"teacher": {"encoder": 5}}, "teacher.encoder: expected a list of widths, or a table of channels and blocks"),
-        ({"teacher": {}}, "teacher.encoder: field required"),
-        ({"teacher": {"encoder": []}, "model__kind": "ae"}, "teacher: kind 'ae' has no posterior to teach"),
-        (
-            {"teacher": {"encoder": []}, "training__kl_warmup_steps": 7},
-            "training.kl_warmup_steps: expected 0 with a teacher, ",
-        ),
-        (
             {"model__likelihood": {"kind": "gaussian", "sigma": 0.5}},
             "data.binarize is for a Bernoulli likelihood",
         ),

@@ -117,21 +117,3 @@ def test_a_resumed_run_needs_the_start_no_more(tmp_path: Path, digits: Digits, s
     for name in ("model.safetensors", "config.json", "README.md"):
         files = [(tmp_path / run / "checkpoint" / name).read_bytes() for run in ("run", "whole")]
         assert files[0] == files[1]
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_a_teachers_head_start_leaves_the_decoder_and_the_prior_alone(
-    tmp_path: Path, digits: Digits, start: Path, decay: float
-) -> None:
-    changes = {"training__learning_rate": 1e-2, "training__average_decay": decay, "model__prior": FLOW}
-    begun = load_file(start / "model.safetensors")
-    batches = (len(digits.images) - 100) // 50
-    for steps, moved in ((batches, False), (batches - 1, True)):
-        teacher = {"encoder": [16], "head_start_steps": steps}
-        out = tmp_path / str(steps)
-        train(recipe(start, teacher=teacher, **changes), digits, out, threads=1)
-        kept = load_file(out / "checkpoint" / "model.safetensors")
-        for key, tensor in begun.items():
-            assert torch.equal(kept[key], tensor) != (moved or key.startswith("encoder.")), key
-        flow = [tensor for key, tensor in kept.items() if key.startswith("prior.") and "layers.1" in key]
-        assert flow and any(tensor.any() for tensor in flow) == moved  # the identity before training
