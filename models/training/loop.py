@@ -136,12 +136,12 @@ class Loop:
 
     def _keep(self, held_out: tuple[float, float] | None) -> None:
         """Save the weights as the checkpoint if they are the best so far, and stop if they have not been for long."""
-        progress, patience = self.progress, self.training.patience
+        progress, training = self.progress, self.training
         negative_elbo = held_out[1] - held_out[0] if held_out else None
         best = progress.best_negative_elbo
         if negative_elbo is None or best is None or negative_elbo < best:
             progress.best_epoch, progress.best_negative_elbo = progress.epoch, negative_elbo
-            dtype = torch.float16 if self.training.stored == "float16" else torch.float32
+            dtype = torch.float16 if training.stored else torch.float32
             save_checkpoint(
                 self.out / CHECKPOINT_FOLDER,
                 self.recipe.name,
@@ -150,7 +150,7 @@ class Loop:
                 self.provenance | {"epochs": progress.epoch, "steps": progress.step},
                 progress.metrics,
             )
-        elif patience and progress.epoch - progress.best_epoch >= patience:
+        elif training.patience and progress.epoch - progress.best_epoch >= training.patience:
             progress.stopped_early = True
 
 

@@ -37,7 +37,7 @@ class OptimizationRecipe(Strict):
     average_decay: Fraction = 0.0  # of the exponential moving average of the weights; 0: the weights themselves
     clip_norm: PositiveFinite | None = None  # the largest length of the gradient; left out: any
     precision: Literal["float32", "bfloat16"] = "float32"  # of the networks' products; everything else is float32
-    stored: Literal["float32", "float16"] = "float32"  # what the kept weights are rounded to
+    stored: Literal["float16"] | None = None  # what the kept weights are rounded to; left out: nothing
     patience: NonNegativeInt = 0  # stop after so many epochs without a better validation; 0: never
 
 

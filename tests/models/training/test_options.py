@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.checkpoint import load_checkpoint, read_config
+from models.checkpoint import load_checkpoint, read_config, update_checkpoint
 from models.data import Digits
 from models.errors import RecipeError
 from models.novelty import fit_novelty
@@ -75,6 +75,22 @@ def test_half_precision_is_nearly_the_whole_and_not_it(tmp_path: Path, digits: D
         losses.append(reports.losses)
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_weights_are_kept_in_half_the_room_and_read_in_full(tmp_path: Path, digits: Digits) -> None:
+    for name, changes in (("whole", {}), ("half", {"training__stored": "float16"})):
+        train(make_recipe(data__validation=20, **changes), first(digits, 220), tmp_path / name, threads=1)
+    files = [tmp_path / name / "checkpoint" / "model.safetensors" for name in ("whole", "half")]
+    assert 1.9 < files[0].stat().st_size / files[1].stat().st_size < 2.1
+    full, rounded = (load_file(file) for file in files)
+    models = [load_checkpoint(file.parent).model for file in files]
+    for key, tensor in models[1].state_dict().items():
+        assert rounded[key].dtype == torch.float16 and tensor.dtype == torch.float32
+        assert torch.equal(tensor, full[key].half().float()) and torch.equal(models[0].state_dict()[key], full[key])
+    state = load_file(tmp_path / "half" / STATE_FILE)  # what a run goes on from is not rounded
+    assert {tensor.dtype for key, tensor in state.items() if "n_averaged" not in key} == {torch.float32}
+    update_checkpoint(files[1].parent, metrics={"some": 1.0})
+    assert torch.equal(load_file(files[1])["encoder.layers.0.weight"], rounded["encoder.layers.0.weight"])
 
 
 def test_the_gradient_is_shortened_to_the_recipes_length(

@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 
 from models.checkpoint import load_checkpoint
 from models.data import Digits
+from models.data.pixels import as_vectors
 from models.errors import RecipeError
 from models.training import Reporter, train
 from models.vae import VAE
 from tests.models.tiny import CONFIG, save_tiny
-from tests.models.training.recipes import make_recipe
+from tests.models.training.recipes import first, make_recipe
 
 FLOW = {"kind": "flow", "couplings": 2, "hidden": [8]}
 SAME = CONFIG.model_dump(mode="json")["architecture"]
@@ -64,6 +65,49 @@ def test_a_prior_that_the_checkpoint_lacks_begins_as_the_identity(
     torch.testing.assert_close(model.decode(codes), started.decode(codes))
 
 
+NARROW: dict[str, Any] = {
+    "encoder": {"channels": [2, 3], "blocks": [1, 0], "hidden": [6]},
+    "latents": 4,
+    "decoder": {"channels": [3, 2], "blocks": [0, 1], "hidden": [5]},
+}
+WIDE: dict[str, Any] = {
+    "encoder": {"channels": [4, 3], "blocks": [2, 1], "hidden": [9]},
+    "latents": 4,
+    "decoder": {"channels": [3, 5], "blocks": [1, 2], "hidden": [7]},
+}
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        (NARROW, WIDE),
+        ({"encoder": [16], "latents": 4, "decoder": [12]}, {"encoder": [20], "latents": 4, "decoder": [13]}),
+    ],
+)
+def test_a_wider_and_a_deeper_model_begins_as_what_its_start_was(
+    tmp_path: Path, digits: Digits, narrow: dict[str, Any], wide: dict[str, Any]
+) -> None:
+    flow = {"model__prior": FLOW, "training__learning_rate": 0.01}
+    train(make_recipe(**flow, model__architecture=narrow), digits, tmp_path / "start", threads=1)
+    started = load_checkpoint(tmp_path / "start" / "checkpoint").model
+    wider = recipe(tmp_path / "start" / "checkpoint", model__architecture=wide, model__prior=FLOW | {"hidden": [11]})
+    train(wider, digits, tmp_path / "run", threads=1)
+    model = load_checkpoint(tmp_path / "run" / "checkpoint").model
+    x = as_vectors(first(digits, 9))
+    codes = started.encode(x)
+    torch.testing.assert_close(model.encode(x), codes, rtol=0, atol=1e-6)
+    torch.testing.assert_close(model.decode(codes.mean), started.decode(codes.mean), rtol=0, atol=1e-6)
+    torch.testing.assert_close(model.to_noise(codes.mean), started.to_noise(codes.mean), rtol=0, atol=1e-6)
+
+
+def test_new_units_learn(tmp_path: Path, digits: Digits, start: Path) -> None:
+    wide = {"encoder": [20], "latents": 4, "decoder": [15]}
+    train(recipe(start, model__architecture=wide, training__learning_rate=1e-3), digits, tmp_path / "run", threads=1)
+    weights = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
+    heard = (weights["encoder.layers.1.weight"][:, 16:], weights["decoder.layers.1.weight"][:, 12:])
+    assert all((part.abs() > 1e-6).float().mean() > 0.5 for part in heard)
+
+
 def test_a_run_goes_on_from_a_run(tmp_path: Path, digits: Digits) -> None:
     first = train(make_recipe(training__epochs=4, training__learning_rate=0.01), digits, tmp_path / "a", threads=1)
     plan = make_recipe(start=str(tmp_path / "a" / "checkpoint"), training__epochs=1)
@@ -89,6 +133,10 @@ def test_what_names_no_checkpoint_is_one_clear_line(tmp_path: Path, digits: Digi
             "found encoder.layers.0.weight (16, 784) in {}, here (8, 784",
         ),
         ({"model__kind": "ae"}, "found encoder.layers.1.weight (8, 16) in {}, here (4, 16)"),
+        (
+            {"model__architecture": SAME | {"decoder": [11]}},
+            "found decoder.layers.0.weight (12, 4) in {}, here (11, 4)",
+        ),
         (
             {"model__architecture": SAME | {"encoder": {"channels": [2], "blocks": [0]}}},
             "found encoder.layers.0.weight (16, 784) in {}, here no such tensor",
