@@ -1,5 +1,6 @@
-"""What `reparam evaluate` shows: a bar for what is being measured."""
+"""What `reparam evaluate` shows: a bar for what is being measured, and a line a minute in a log."""
 
+import time
 from types import TracebackType
 from typing import Self
 
@@ -14,27 +15,33 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+LINE_S = 60.0  # between two lines of a log
+
 
 class EvaluationBar:
-    """A line for each thing that is measured, on a terminal; silent elsewhere."""
+    """A line for each thing that is measured, on a terminal; elsewhere now and then how far it is."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
+            console=self._console,
+            disable=not self._console.is_terminal,
         )
+        self._told = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what)
         self._bar.update(self._tasks[what], completed=done, total=total)
+        if not self._console.is_terminal and time.monotonic() - self._told >= LINE_S:
+            self._told = time.monotonic()
+            self._console.print(f"{what} {done:,}/{total:,}", highlight=False, markup=False)
 
     def __enter__(self) -> Self:
         self._bar.start()
