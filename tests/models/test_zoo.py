@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.card import render_card
 from models.checkpoint import load_checkpoint
 from models.data import load_mnist
+from models.data.pixels import as_vectors, binarize
 from models.evaluation import evaluate
 from models.training import load_recipe
+from models.vae import VAE
 from tests.conftest import ROOT
 
 SHIPPED = sorted(path.parent for path in (ROOT / "models" / "zoo").glob("*/config.json"))
@@ -39,3 +42,22 @@ def test_mnist_mlp_is_the_notes_network_and_as_good_as_its_card_says(mnist: Path
     assert found["test_negative_elbo_nats"] == pytest.approx(stated["test_negative_elbo_nats"], abs=3)
     assert found["test_nll_nats"] < found["test_negative_elbo_nats"]
     assert found["reconstruction_mse"] <= 0.007
+
+
+@pytest.mark.parametrize("name", ["mnist-mlp", "mnist-2d"])
+def test_half_the_room_is_room_enough(name: str, mnist: Path) -> None:
+    model = load_checkpoint(ROOT / "models" / "zoo" / name).model
+    assert isinstance(model, VAE)
+    x = binarize(as_vectors(load_mnist(mnist, "test")), torch.Generator().manual_seed(0))
+    epsilon = model.draw_epsilon(x, torch.Generator().manual_seed(1))
+
+    def elbo() -> torch.Tensor:
+        terms = model.elbo_terms(x, epsilon)
+        return terms.log_likelihood - terms.kl.sum(-1)
+
+    whole = elbo()
+    model.load_state_dict({key: tensor.half().float() for key, tensor in model.state_dict().items()})
+    half = elbo()
+    assert not torch.equal(half, whole)
+    assert abs((half - whole).mean().item()) < 0.01
+    assert (half - whole).abs().max().item() < 1
