@@ -93,8 +93,7 @@ class FullGaussian(NamedTuple):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """The log density at codes (K, N, Z): (K, N), in nats."""
-        noise: Tensor = torch.linalg.solve_triangular(
-            self.factor, (z - self.mean).permute(1, 2, 0), upper=False
-        )  # (N, Z, K)
+        offset = (z - self.mean).permute(1, 2, 0)  # (N, Z, K)
+        noise: Tensor = torch.linalg.solve_triangular(self.factor, offset, upper=False)
         log_determinant = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (noise.square().sum(1).mT + z.shape[-1] * math.log(2 * math.pi)) - log_determinant

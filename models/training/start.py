@@ -60,6 +60,8 @@ def _is_like(mine: Tensor, tensor: Tensor) -> bool:
 
 def _grown(untrained: Tensor, begun: Tensor) -> Tensor:
     """The weight or the bias of a layer, (outputs, inputs, ...) or (outputs,), with `begun` in its corner."""
+    if untrained.shape == begun.shape:
+        return begun
     grown = untrained.clone()
     outputs, inputs = begun.shape[0], begun.shape[1:2]
     grown[:outputs] = 0

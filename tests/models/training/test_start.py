@@ -100,6 +100,16 @@ def test_a_wider_and_a_deeper_model_begins_as_what_its_start_was(
     torch.testing.assert_close(model.to_noise(codes.mean), started.to_noise(codes.mean), rtol=0, atol=1e-6)
 
 
+def test_the_scale_of_a_likelihood_goes_on_too(tmp_path: Path, digits: Digits) -> None:
+    grey = {"model__likelihood": {"kind": "linear-gaussian"}, "data__binarize": False}
+    train(make_recipe(**grey, model__architecture=SAME), digits, tmp_path / "start", threads=1)
+    train(recipe(tmp_path / "start" / "checkpoint", **grey), digits, tmp_path / "run", threads=1)
+    begun, kept = (load_file(tmp_path / run / "checkpoint" / "model.safetensors") for run in ("start", "run"))
+    assert begun.keys() == kept.keys() and any(not tensor.ndim for tensor in begun.values())
+    for key, tensor in begun.items():
+        torch.testing.assert_close(kept[key], tensor, rtol=0, atol=1e-8)
+
+
 def test_new_units_learn(tmp_path: Path, digits: Digits, start: Path) -> None:
     wide = {"encoder": [20], "latents": 4, "decoder": [15]}
     train(recipe(start, model__architecture=wide, training__learning_rate=1e-3), digits, tmp_path / "run", threads=1)
