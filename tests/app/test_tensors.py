@@ -263,7 +263,8 @@ def test_any_bytes_are_an_array_or_an_error(body: bytes) -> None:
                 assert "\n" not in str(error)
             else:
                 assert array.dtype in (np.float32, np.uint8) and np.isfinite(array).all()
-                assert array.flags.c_contiguous and array.flags.writeable and array.flags.aligned
+                assert array.flags.c_contiguous and array.flags.aligned
+                assert array.flags.writeable or array.dtype == np.uint8  # of which a pass makes its own
 
 
 @given(damaged())
