@@ -127,6 +127,8 @@ def _objective(config: CheckpointConfig) -> str | None:
     match config.training.get("recipe", {}).get("objective"):
         case {"kind": "iwae", "samples": samples, "from_epoch": epoch, **others}:
             weighted = f"importance-weighted bound of {samples} samples"
+            if others.get("proposal") == "laplace":
+                weighted += " from a Laplace approximation of the posterior (the encoder's by its ELBO)"
             if resampled := others.get("resampled"):
                 weighted += f", the gradient by {resampled} of them, drawn by weight"
             return weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}"
@@ -142,8 +144,11 @@ def _bound(config: CheckpointConfig) -> str:
     if not KINDS[config.model.kind].generative:
         return _reconstruction(config)
     match config.training.get("recipe", {}).get("objective"):
-        case {"kind": "iwae", "samples": samples, "from_epoch": first} if config.training.get("epochs", 0) >= first:
-            return f"importance-weighted bound of {samples} samples"
+        case {"kind": "iwae", "samples": samples, "from_epoch": first, **others} if (
+            config.training.get("epochs", 0) >= first
+        ):
+            laplace = " from a Laplace approximation" if others.get("proposal") == "laplace" else ""
+            return f"importance-weighted bound of {samples} samples{laplace}"
         case _:
             return "ELBO"
 

@@ -97,3 +97,7 @@ class FullGaussian(NamedTuple):
         noise: Tensor = torch.linalg.solve_triangular(self.factor, offset, upper=False)
         log_determinant = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (noise.square().sum(1).mT + z.shape[-1] * math.log(2 * math.pi)) - log_determinant
+
+    def detach(self) -> Self:
+        """The same, without a gradient."""
+        return type(self)(self.mean.detach(), self.factor.detach())

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from models.autoencoder import Autoencoder, Posterior, Score, Terms
 from models.distributions import (
     DiagonalGaussian,
+    FullGaussian,
     bound_log_sigma,
     gaussian_log_density,
     kl_to_standard_normal,
@@ -73,16 +74,18 @@ class VAE(Autoencoder):
         log_joint: Tensor = self.likelihood.log_prob(x, self.decoder(z)) + self.prior.log_prob(z)
         return log_joint
 
-    def log_weight_terms(self, x: Tensor, z: Tensor, posterior: DiagonalGaussian) -> tuple[Tensor, Tensor]:
-        """log p(x|z) and log p(z) - log q(z|x), of z from the posterior; their sum is an importance weight.
+    def log_weight_terms(
+        self, x: Tensor, z: Tensor, proposal: DiagonalGaussian | FullGaussian
+    ) -> tuple[Tensor, Tensor]:
+        """log p(x|z) and log p(z) - log r(z), of z from a proposal r; their sum is an importance weight.
 
         The mean of the sums bounds log p(x) from below, and log mean exp does so more tightly.
 
         Args:
             x: (N, D) in [0, 1].
-            z: (K, N, Z), drawn from posterior.
+            z: (K, N, Z), drawn from the proposal, as a rule the posterior q(z|x).
         Returns: two tensors (K, N), in nats.
         Source: Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", equation 8.
         """
-        log_ratio = self.prior.log_prob(z) - posterior.log_prob(z)
+        log_ratio = self.prior.log_prob(z) - proposal.log_prob(z)
         return self.likelihood.log_prob(x, self.decoder(z)), log_ratio

@@ -8,11 +8,12 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Generator, Tensor
 
 from models.autoencoder import Autoencoder
-from models.distributions import DiagonalGaussian
+from models.distributions import DiagonalGaussian, FullGaussian
+from models.laplace import laplace_approximation
 from models.strict import Strict
 from models.vae import VAE
 
-CODES = 512  # decoded at once where no gradient is wanted
+CODES = 512  # decoded at once where no gradient is wanted: what is computed of them stays near the core
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -39,12 +40,17 @@ class Iwae(Strict):
     A sample's share of the gradient is its share of the weight, and most have next to none. With `resampled` the
     gradient is taken of that many alone, drawn in proportion to their weights: of the same expectation, for a passage
     forward a sample and a passage back for each of the few.
+
+    A small encoder's samples lie where the posterior is not, and the bound then holds the decoder to codes that such an
+    encoder can find. With `proposal` "laplace" the samples come from a Laplace approximation of p(z|x) instead, for
+    Z + 6 passages forward more an image: the decoder and the prior learn by them, and the encoder by its own ELBO.
     """
 
     name: ClassVar[str] = "IWAE bound"
     kind: Literal["iwae"] = "iwae"
     samples: Annotated[int, Field(ge=2, le=1000)]
     resampled: PositiveInt | None = None
+    proposal: Literal["laplace"] | None = None  # left out: the encoder's posterior
     from_epoch: PositiveInt = 1  # before it the ELBO, of which a step costs one sample
 
     @model_validator(mode="after")
@@ -88,13 +94,15 @@ def _importance_weighted(
 ) -> Bound:
     if not isinstance(model, VAE):
         raise TypeError(f"expected a variational autoencoder, found {type(model).__name__}")
-    samples, resampled = objective.samples, objective.resampled if torch.is_grad_enabled() else None
+    learning = torch.is_grad_enabled()
+    samples, resampled = objective.samples, objective.resampled if learning else None
     posterior = DiagonalGaussian(*model.posterior(x))
-    z = posterior.draw(model.draw_epsilon(x, generator, samples))
-    # Without a gradient to keep for, a few at a time: what is computed of them stays near the core.
-    parts = z.split(len(z) if resampled is None else max(1, CODES // len(x)))
-    with torch.set_grad_enabled(torch.is_grad_enabled() and resampled is None):
-        terms = [model.log_weight_terms(x, part, posterior) for part in parts]
+    proposal = _laplace(model, x) if objective.proposal else posterior
+    z = proposal.draw(model.draw_epsilon(x, generator, samples))
+    # Without a gradient to keep for, a few at a time.
+    parts = z.split(max(1, CODES // len(x)) if resampled or not learning else samples)
+    with torch.set_grad_enabled(learning and resampled is None):
+        terms = [model.log_weight_terms(x, part, proposal) for part in parts]
         log_likelihood, log_ratio = (torch.cat(both) for both in zip(*terms, strict=True))
         log_weights = log_likelihood + kl_weight * log_ratio  # (K, N)
         weighted = log_weights.logsumexp(0)
@@ -106,9 +114,31 @@ def _importance_weighted(
         weights = log_weights.softmax(0)
         chosen = _systematic(weights, resampled, generator)
         z = z.gather(0, chosen[..., None].expand(-1, -1, model.latents))
-        surrogate = _surrogate(model, x, z, posterior, weights.gather(0, chosen), kl_weight)
-        loss = loss + surrogate - surrogate.detach()
+        loss = _with_gradient_of(_surrogate(model, x, z, proposal, weights.gather(0, chosen), kl_weight), loss)
+    if objective.proposal and learning:
+        loss = _with_gradient_of(_of_encoder(model, x, posterior, kl_weight, generator), loss)
     return Bound(loss, log_likelihood.mean(), log_likelihood.mean() - evidence)
+
+
+def _with_gradient_of(surrogate: Tensor, loss: Tensor) -> Tensor:
+    """The loss, whose gradient has the surrogate's added to it."""
+    return loss + surrogate - surrogate.detach()
+
+
+def _laplace(model: VAE, x: Tensor) -> FullGaussian:
+    """The Laplace approximation for x (N, D), a few images at a time, without a gradient."""
+    parts = [laplace_approximation(model, part) for part in x.split(max(1, CODES // (1 + model.latents)))]
+    torch.clear_autocast_cache()
+    return FullGaussian(*(torch.cat(both) for both in zip(*parts, strict=True)))
+
+
+def _of_encoder(model: VAE, x: Tensor, posterior: DiagonalGaussian, kl_weight: float, generator: Generator) -> Tensor:
+    """A scalar with the gradient of the -ELBO in the encoder's weights, and none in any others."""
+    z = posterior.draw(model.draw_epsilon(x, generator))
+    at = z.detach().requires_grad_()
+    log_joint = model.likelihood.log_prob(x, model.decoder(at)) + kl_weight * model.prior.log_prob(at)
+    (slope,) = torch.autograd.grad(log_joint.sum(), at)
+    return -((z * slope).sum(-1) + kl_weight * posterior.log_sigma.sum(-1)).mean()
 
 
 def _systematic(weights: Tensor, count: int, generator: Generator) -> Tensor:
@@ -122,18 +152,19 @@ def _systematic(weights: Tensor, count: int, generator: Generator) -> Tensor:
 
 
 def _surrogate(
-    model: VAE, x: Tensor, z: Tensor, posterior: DiagonalGaussian, weights: Tensor, kl_weight: float
+    model: VAE, x: Tensor, z: Tensor, proposal: DiagonalGaussian | FullGaussian, weights: Tensor, kl_weight: float
 ) -> Tensor:
     """A scalar of the gradient that the loss has in expectation, from samples drawn in proportion to their weights.
 
-    The posterior's gradient passes through z alone, scaled by the sample's weight, which the doubly reparameterized
+    The gradient of a posterior passes through z alone, scaled by the sample's weight, which the doubly reparameterized
     estimator shows to be the same with less variance; under a KL weight b the scale is 1 - b + b w.
 
     Args:
         z: (M, N, Z), the samples. weights: (M, N), their normalized weights among the K.
     Source: Tucker, Lawson, Gu & Maddison 2019, "Doubly Reparameterized Gradient Estimators", equation 8.
     """
-    scale = (1 - kl_weight + kl_weight * weights)[..., None]
-    z.register_hook(lambda gradient: gradient * scale)
-    log_likelihood, log_ratio = model.log_weight_terms(x, z, posterior.detach())
+    if z.requires_grad:
+        scale = (1 - kl_weight + kl_weight * weights)[..., None]
+        z.register_hook(lambda gradient: gradient * scale)
+    log_likelihood, log_ratio = model.log_weight_terms(x, z, proposal.detach())
     return -(log_likelihood + kl_weight * log_ratio).mean()

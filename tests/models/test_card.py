@@ -100,6 +100,11 @@ def test_the_card_says_what_was_maximised_and_from_where() -> None:
             {"kind": "iwae", "samples": 16, "resampled": 2, "from_epoch": 1},
             "importance-weighted bound of 16 samples, the gradient by 2 of them, drawn by weight",
         ),
+        (
+            {"kind": "iwae", "samples": 8, "proposal": "laplace", "from_epoch": 1},
+            "importance-weighted bound of 8 samples from a Laplace approximation of the posterior "
+            "(the encoder's by its ELBO)",
+        ),
     ):
         training = recipe(objective=objective) | {"start": {"name": "runs/one/checkpoint", "sha256": "cd" * 32}}
         card = render_card(config(training=training))
@@ -116,6 +121,12 @@ def test_the_card_says_which_bound_the_held_out_digits_were_measured_by() -> Non
         (CONFIG, weighted, 6, "-ELBO"),
         (CONFIG, weighted, 7, "-importance-weighted bound of 5 samples"),
         (CONFIG, weighted, 60, "-importance-weighted bound of 5 samples"),
+        (
+            CONFIG,
+            weighted | {"proposal": "laplace"},
+            7,
+            "-importance-weighted bound of 5 samples from a Laplace approximation",
+        ),
         (ae, {"kind": "elbo", "beta": 1.0, "free_nats": 0.0}, 7, "-log p(x given z)"),
     ):
         training = recipe(objective=objective) | {"epochs": epochs}

@@ -1,4 +1,6 @@
 import math
+from collections.abc import Iterable
+from typing import Literal
 
 import pytest
 import torch
@@ -9,14 +11,25 @@ from torch.distributions import Normal
 from models.config import ModelConfig
 from models.deterministic import AE
 from models.kinds import build
+from models.priors import Flow
 from models.training.objectives import Bound, Elbo, Iwae, bound
 from models.vae import VAE
-from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, some_images
+from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, mixed, some_images
 from tests.models.tiny import binary_images, tiny
 
 
 def seeded(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def bent() -> Flow:
+    """A flow over the codes of `tiny()` that is not the identity."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        flow = Flow(4, 2, (5,))
+        for parameter in flow.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return flow
 
 
 def terms_by_hand(model: VAE, x: Tensor, samples: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,22 +117,65 @@ def test_the_importance_weighted_bound_is_exact_where_q_is_the_posterior() -> No
     torch.testing.assert_close(-found.loss, log_evidence(model, x).mean())
 
 
+def gradients(
+    model: VAE, x: Tensor, objective: Elbo | Iwae, weight: float, of: Iterable[Tensor], draws: int = 2000
+) -> tuple[Tensor, Tensor]:
+    """The loss's gradient in some of the model's weights: the mean over so many draws, and its standard error."""
+    generator, parameters = seeded(), list(of)
+    found = []
+    for _ in range(draws):
+        loss = bound(model, x, objective, weight, generator).loss
+        found.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]))
+    return torch.stack(found).mean(0), torch.stack(found).std(0) / math.sqrt(draws)
+
+
 @pytest.mark.parametrize("weight", [1.0, 0.4])
-def test_the_gradient_of_a_few_resampled_samples_is_in_expectation_that_of_all(weight: float) -> None:
+@pytest.mark.parametrize("proposal", [None, "laplace"])
+def test_the_gradient_of_a_few_resampled_samples_is_in_expectation_that_of_all(
+    proposal: Literal["laplace"] | None, weight: float
+) -> None:
     model, x = tiny(), binary_images()
-
-    def gradients(objective: Iwae) -> tuple[Tensor, Tensor]:
-        """The mean over 2,000 draws, and its standard error."""
-        generator = seeded()
-        draws = []
-        for _ in range(2000):
-            loss = bound(model, x, objective, weight, generator).loss
-            draws.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
-        return torch.stack(draws).mean(0), torch.stack(draws).std(0) / math.sqrt(len(draws))
-
-    (of_all, error), (of_few, error_of_few) = gradients(Iwae(samples=6)), gradients(Iwae(samples=6, resampled=2))
+    # What the encoder learns from a Laplace approximation has to do with no weights.
+    weights = list((model.decoder if proposal else model).parameters())
+    (of_all, error), (of_few, error_of_few) = (
+        gradients(model, x, Iwae(samples=6, resampled=resampled, proposal=proposal), weight, weights, 1000)
+        for resampled in (None, 2)
+    )
     assert (of_all.abs() > 10 * error).float().mean() > 0.2  # what is compared is known well enough to differ
     assert ((of_all - of_few).abs() <= 5 * (error.square() + error_of_few.square()).sqrt() + 1e-6).all()
+
+
+@pytest.mark.parametrize("prior", ["standard-normal", "flow"])
+def test_with_a_laplace_approximation_the_encoder_learns_by_the_elbo_alone(prior: str) -> None:
+    model, x = tiny(), binary_images()
+    if prior == "flow":
+        model.prior = bent()
+    weights, weight = list(model.encoder.layers[-1].parameters()), 0.6
+    (of_elbo, error), (of_laplace, other_error) = (
+        gradients(model, x, objective, weight, weights) for objective in (Elbo(), Iwae(samples=2, proposal="laplace"))
+    )
+    assert (of_elbo.abs() > 10 * error).float().mean() > 0.2
+    assert ((of_elbo - of_laplace).abs() <= 5 * (error.square() + other_error.square()).sqrt() + 1e-6).all()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7, -5.0])
+def test_with_a_laplace_approximation_that_is_exact_so_is_the_bound_whatever_the_encoder(shift: float) -> None:
+    model = mixed(linear_gaussian(shift, 0.3))
+    x = some_images(model)
+    found = bound(model, x, Iwae(samples=2, proposal="laplace"), 1.0, seeded())
+    torch.testing.assert_close(-found.loss, log_evidence(model, x).mean())
+
+
+def test_with_a_laplace_approximation_the_decoder_climbs_the_evidence() -> None:
+    model = mixed(linear_gaussian(0.7, 0.3)).requires_grad_()
+    x = some_images(model).detach()
+    weights = list(model.decoder.parameters())
+    exact = torch.autograd.grad(-log_evidence(model, x).mean(), weights)
+    found, error = gradients(model, x, Iwae(samples=8, proposal="laplace"), 1.0, weights)
+    of_posterior, _ = gradients(model, x, Iwae(samples=8), 1.0, weights, 500)
+    exact_gradient = torch.cat([g.flatten() for g in exact])
+    assert ((found - exact_gradient).abs() <= 5 * error + 1e-6).all()
+    assert (found - exact_gradient).norm() < 0.1 * (of_posterior - exact_gradient).norm()
 
 
 def test_resampling_changes_the_gradient_and_not_what_is_told() -> None:
@@ -134,15 +190,21 @@ def test_as_many_resampled_as_samples_are_refused() -> None:
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_resampling_reaches_every_weight_in_half_precision_too(precision: torch.dtype) -> None:
+@pytest.mark.parametrize("proposal", [None, "laplace"])
+@pytest.mark.parametrize("resampled", [None, 2])
+def test_every_weight_is_reached_in_half_precision_too(
+    precision: torch.dtype, proposal: Literal["laplace"] | None, resampled: int | None
+) -> None:
     model, x = tiny(), binary_images()
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
-        loss = bound(model, x, Iwae(samples=6, resampled=2), 1.0, seeded()).loss
+        loss = bound(model, x, Iwae(samples=6, resampled=resampled, proposal=proposal), 1.0, seeded()).loss
     loss.backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("objective", [Elbo(), Elbo(beta=2.0, free_nats=0.01), Iwae(samples=3)])
+@pytest.mark.parametrize(
+    "objective", [Elbo(), Elbo(beta=2.0, free_nats=0.01), Iwae(samples=3), Iwae(samples=3, proposal="laplace")]
+)
 @pytest.mark.parametrize("prior", [{"kind": "standard-normal"}, {"kind": "flow", "couplings": 2, "hidden": [5]}])
 def test_the_gradient_reaches_every_weight(objective: Elbo | Iwae, prior: dict[str, object]) -> None:
     config = {

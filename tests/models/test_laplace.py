@@ -5,9 +5,8 @@ from torch.distributions import MultivariateNormal
 
 from models.config import ModelConfig
 from models.distributions import FullGaussian
-from models.evaluation import laplace_approximation
-from models.evaluation.laplace import WIDENED
 from models.kinds import build
+from models.laplace import laplace_approximation
 from models.priors import Flow
 from models.vae import VAE
 from tests.models.linear_gaussian import LATENTS, SCALE, linear_gaussian, mixed, some_images
@@ -19,15 +18,18 @@ def gaussians(found: FullGaussian) -> MultivariateNormal:
 
 
 @pytest.mark.parametrize("start", [0.0, 0.7, -5.0])
-def test_of_a_linear_decoder_it_is_the_exact_posterior_wherever_the_encoder_points(start: float) -> None:
+@pytest.mark.parametrize(("steps", "widened"), [(1, 1.0), (2, 1.3)])
+def test_of_a_linear_decoder_it_is_the_exact_posterior_wherever_the_encoder_points(
+    start: float, steps: int, widened: float
+) -> None:
     model = mixed(linear_gaussian(start, 0.3))
     x = some_images(model)
     weight, bias = model.decoder.layers[0].weight, model.decoder.layers[0].bias
     precision = torch.eye(LATENTS, dtype=torch.float64) + weight.T @ weight / SCALE**2
     mode = (x - bias) @ weight / SCALE**2 @ torch.linalg.inv(precision)
-    found = gaussians(laplace_approximation(model, x))
+    found = gaussians(laplace_approximation(model, x, steps, widened))
     torch.testing.assert_close(found.mean, mode)
-    torch.testing.assert_close(found.precision_matrix, (precision / WIDENED**2).expand(len(x), -1, -1))
+    torch.testing.assert_close(found.precision_matrix, (precision / widened**2).expand(len(x), -1, -1))
 
 
 def test_a_flow_bends_the_prior_that_the_mode_and_the_precision_see() -> None:
@@ -48,7 +50,7 @@ def test_a_flow_bends_the_prior_that_the_mode_and_the_precision_see() -> None:
     found = gaussians(laplace_approximation(model, x))
     assert (jacobian - torch.eye(LATENTS)).abs().max() > 0.5
     torch.testing.assert_close(found.mean, mode)
-    torch.testing.assert_close(found.precision_matrix, (precision / WIDENED**2).expand(len(x), -1, -1))
+    torch.testing.assert_close(found.precision_matrix, precision.expand(len(x), -1, -1))
 
 
 @pytest.mark.parametrize("likelihood", [{"kind": "bernoulli"}, {"kind": "gaussian", "sigma": 0.3}])

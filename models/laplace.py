@@ -7,18 +7,20 @@ from torch.func import grad
 from models.distributions import FullGaussian
 from models.vae import VAE
 
-STEPS = 2  # of Gauss-Newton, from the encoder's mean; more of them change nothing that can be measured
 LENGTHS = 1.0, 0.6, 0.3, 0.1, 0.0  # of each step what is tried; the best is taken
-WIDENED = 1.1  # the standard deviations, against tails that are too light
 
 
 @torch.no_grad()
-def laplace_approximation(model: VAE, x: Tensor) -> FullGaussian:
-    """The Laplace approximation of p(z|x) for images x (N, D); it decodes 2 (Z + 6) codes an image.
+def laplace_approximation(model: VAE, x: Tensor, steps: int = 1, widened: float = 1.0) -> FullGaussian:
+    """The Laplace approximation of p(z|x); it decodes Z + 6 codes an image and step.
 
     The decoder, and the flow of a prior that has one, are linearized by differences over the encoder's sigmas: about as
-    far as the posterior looks.
+    far as the posterior looks. The covariance is that where the last step began.
 
+    Args:
+        x: (N, D) images in [0, 1].
+        steps: of Gauss-Newton, from the encoder's mean.
+        widened: what the standard deviations are multiplied by, against tails that are too light.
     Source: MacKay 2003, "Information Theory, Inference, and Learning Algorithms", chapter 27, with the Hessian of
     Schraudolph 2002, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", section 3.
     """
@@ -28,18 +30,20 @@ def laplace_approximation(model: VAE, x: Tensor) -> FullGaussian:
     factor = moves.new_empty(0)
     slope = grad(lambda output: model.likelihood.log_prob(x, output).sum())
     slope_of_prior = grad(lambda z: model.prior.log_prob(z).sum())
-    for _ in range(STEPS):
+    for _ in range(steps):
         near = torch.cat((z[None], z + moves))
         output = model.decoder(near).to(x.dtype)
         of_output, of_noise = _slopes(output, sigma), _slopes(model.prior.to_noise(near), sigma)
         gradient = (of_output @ slope(output[0])[..., None])[..., 0] + slope_of_prior(z)
         curvature = -grad(lambda output: slope(output).sum())(output[0])  # (N, D): pixels are independent
         of_pixels = of_output * curvature.clamp_min(0)[:, None]
-        factor = torch.linalg.cholesky(of_pixels @ of_output.mT + of_noise @ of_noise.mT)
+        with torch.autocast(x.device.type, enabled=False):  # rounded to half a precision it may not be positive
+            precision = of_pixels @ of_output.mT + of_noise @ of_noise.mT
+        factor = torch.linalg.cholesky(precision)
         step = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
         tried = z + torch.tensor(LENGTHS, dtype=z.dtype, device=z.device)[:, None, None] * step
         z = tried[model.log_joint(x, tried).argmax(0), torch.arange(len(x), device=z.device)]
-    covariance = torch.cholesky_inverse(factor / WIDENED)
+    covariance = torch.cholesky_inverse(factor / widened)
     return FullGaussian(z, torch.linalg.cholesky(covariance))
 
 
