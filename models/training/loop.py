@@ -113,14 +113,17 @@ class Loop:
     def _step(self, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
         """One step up the objective; the two terms of the batch's bound, in nats an image."""
         training, progress = self.training, self.progress
-        with precision(self.recipe):
-            loss, log_likelihood, kl = bound(
-                self.model,
-                x,
-                self.recipe.objective.at(progress.epoch + 1),
-                kl_weight(progress.step, training),
-                generator,
-            )
+        try:
+            with precision(self.recipe):
+                loss, log_likelihood, kl = bound(
+                    self.model,
+                    x,
+                    self.recipe.objective.at(progress.epoch + 1),
+                    kl_weight(progress.step, training),
+                    generator,
+                )
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise _not_finite("a covariance is", progress.step + 1, progress.epoch + 1) from error
         if not math.isfinite(loss.item()):
             raise _not_finite(f"the loss is {loss.item()},", progress.step + 1, progress.epoch + 1)
         for group in self.optimizer.param_groups:

@@ -253,3 +253,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Pa
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == len(recorder.reports)
     assert all(math.isfinite(json.loads(line)["negative_elbo"]) for line in lines)
+
+
+def test_a_covariance_that_is_not_finite_stops_the_run_too(tmp_path: Path, digits: Digits) -> None:
+    objective = {"kind": "iwae", "samples": 2, "proposal": "laplace"}
+    recipe = make_recipe(objective=objective, training__learning_rate=1e20, data__validation=0)
+    with pytest.raises(TrainingError, match=r"^a covariance is not finite at step \d+ \(epoch \d+\): try a lower"):
+        train(recipe, digits, tmp_path, threads=1)

@@ -32,6 +32,7 @@ GREY = {"data__binarize": False}
 
 EVERY: dict[str, dict[str, Any]] = {
     "iwae": {"objective": {"kind": "iwae", "samples": 3}},
+    "laplace": {"objective": {"kind": "iwae", "samples": 3, "proposal": "laplace"}, "model__prior": FLOW},
     "beta": {"objective": {"kind": "elbo", "beta": 0.5, "free_nats": 0.1}},
     "flow": {"model__prior": FLOW},
     "conv": {"model__architecture": CONV, "training__clip_norm": 100.0},
