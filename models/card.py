@@ -126,9 +126,9 @@ def _objective(config: CheckpointConfig) -> str | None:
         return _reconstruction(config)
     match config.training.get("recipe", {}).get("objective"):
         case {"kind": "iwae", "samples": samples, "from_epoch": epoch, **others}:
-            weighted = f"importance-weighted bound of {samples} samples"
-            if others.get("proposal") == "laplace":
-                weighted += " from a Laplace approximation of the posterior (the encoder's by its ELBO)"
+            weighted = _importance_weighted(samples, others.get("proposal"))
+            if others.get("proposal"):
+                weighted += " of the posterior (the encoder's by its ELBO)"
             if resampled := others.get("resampled"):
                 weighted += f", the gradient by {resampled} of them, drawn by weight"
             return weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}"
@@ -147,10 +147,14 @@ def _bound(config: CheckpointConfig) -> str:
         case {"kind": "iwae", "samples": samples, "from_epoch": first, **others} if (
             config.training.get("epochs", 0) >= first
         ):
-            laplace = " from a Laplace approximation" if others.get("proposal") == "laplace" else ""
-            return f"importance-weighted bound of {samples} samples{laplace}"
+            return _importance_weighted(samples, others.get("proposal"))
         case _:
             return "ELBO"
+
+
+def _importance_weighted(samples: object, proposal: object) -> str:
+    laplace = " from a Laplace approximation" if proposal == "laplace" else ""
+    return f"importance-weighted bound of {samples} samples{laplace}"
 
 
 def _reconstruction(config: CheckpointConfig) -> str:

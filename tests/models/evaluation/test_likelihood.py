@@ -6,6 +6,7 @@ from torch import Tensor
 
 from models.data import load_mnist
 from models.evaluation import importance_sample
+from models.evaluation.likelihood import STEPS, WIDENED
 from models.laplace import laplace_approximation
 from models.vae import VAE
 from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, mixed, some_images
@@ -87,7 +88,7 @@ def test_the_mixture_comes_near_the_evidence_where_the_posterior_is_blind_to_cov
     model = mixed(linear_gaussian(0.2, 0.1))
     x = some_images(model)
     many, exact = x.repeat(200, 1), log_evidence(model, x).mean().item()
-    evidence = importance_sample(model, many, 30, generator(), laplace_approximation(model, many, 2, 1.1))
+    evidence = importance_sample(model, many, 30, generator(), laplace_approximation(model, many, STEPS, WIDENED))
     assert evidence.by_posterior.mean().item() < exact - 0.5
     assert evidence.log_likelihood.mean().item() == pytest.approx(exact, abs=0.05)
     assert evidence.log_likelihood.mean().item() < exact  # a bound still
@@ -98,7 +99,7 @@ def test_the_mixtures_weights_are_unbiased() -> None:
     x = some_images(model, 1)
     many = x.expand(100_000, -1)
     ratios = (
-        importance_sample(model, many, 3, generator(), laplace_approximation(model, x)).log_likelihood
+        importance_sample(model, many, 3, generator(), laplace_approximation(model, x, STEPS, WIDENED)).log_likelihood
         - log_evidence(model, x)
     ).exp()
     assert abs(ratios.mean() - 1) < 5 * ratios.std() / len(ratios) ** 0.5
@@ -108,5 +109,5 @@ def test_the_mixtures_weights_are_unbiased() -> None:
 def test_half_of_the_samples_are_the_posteriors_own() -> None:
     model = mixed(linear_gaussian(0.2, 0.1))
     x = some_images(model)
-    mixture = importance_sample(model, x, 41, generator(), laplace_approximation(model, x, 2, 1.1))
+    mixture = importance_sample(model, x, 41, generator(), laplace_approximation(model, x, STEPS, WIDENED))
     torch.testing.assert_close(mixture.by_posterior, estimate(model, x, 21, generator()))
