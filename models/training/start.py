@@ -3,17 +3,19 @@
 import torch
 from torch import Tensor
 
+from models.autoencoder import Autoencoder
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.errors import CheckpointError, RecipeError
 from models.files import checkpoint_folder
 from models.kinds import build
+from models.networks import MLP, ResidualDecoder, ResidualEncoder
 from models.training.recipe import Recipe
 
 
 def load_start(recipe: Recipe) -> Checkpoint | None:
     """The checkpoint that `recipe.start` names; None if it names none.
 
-    Raises: RecipeError: if it cannot be read, or has a tensor that does not fit the recipe's model.
+    Raises: RecipeError: if it cannot be read, or does not fit the recipe's model in a tensor or in its layers.
     """
     if recipe.start is None:
         return None
@@ -24,6 +26,11 @@ def load_start(recipe: Recipe) -> Checkpoint | None:
         raise RecipeError(f"start: {error}") from error
     with torch.device("meta"):  # only to see that it fits
         model = build(recipe.model)
+    depths = _depths(model)
+    for network, depth in _depths(start.model).items():
+        if depths.get(network, depth) != depth:  # else a last layer would begin as a hidden one
+            name, what = network
+            raise RecipeError(f"start: expected {depth} {what} of {name}, as in {folder}, found {depths[network]}")
     mine = model.state_dict()
     ends, of_start = ((m.pixels, m.latents, m.encoded) for m in (model, start.model))
     fits = _holds if ends == of_start else _is_like  # the units of a first or a last layer mean something
@@ -45,6 +52,17 @@ def begin_with(start: Checkpoint, untrained: dict[str, Tensor]) -> dict[str, Ten
     Source: after Chen, Goodfellow & Shlens 2016, "Net2Net: Accelerating Learning via Knowledge Transfer".
     """
     return untrained | {key: _grown(untrained[key], tensor) for key, tensor in start.model.state_dict().items()}
+
+
+def _depths(model: Autoencoder) -> dict[tuple[str, str], int]:
+    """How many layers, or stages, each network of a model has by its name; the blocks of a stage do not count."""
+    depths = {}
+    for name, part in model.named_modules():
+        if isinstance(part, MLP):
+            depths[name, "layers"] = len(part.layers)
+        elif isinstance(part, ResidualEncoder | ResidualDecoder):
+            depths[name, "stages"] = len(part.stages)
+    return depths
 
 
 def _holds(wide: Tensor, narrow: Tensor) -> bool:
