@@ -7,6 +7,7 @@ from models.config import CheckpointConfig
 from models.kinds import KINDS
 from models.likelihoods import GaussianSpec
 
+METRICS_OF_TRAINING = ("validation_negative_elbo_nats",)  # which no evaluation measures
 # What is measured, in a reader's words; `reparam evaluate` gives the figures.
 METRICS = {
     "validation_negative_elbo_nats": "-ELBO, held-out digits (nats)",

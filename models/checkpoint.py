@@ -23,7 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from models.autoencoder import Autoencoder
-from models.card import render_card
+from models.card import METRICS_OF_TRAINING, render_card
 from models.config import FORMAT_VERSION, CheckpointConfig, MapFile, ModelConfig, Novelty, Weights, explain
 from models.errors import CheckpointError
 from models.files import write_folder_atomically
@@ -144,11 +144,17 @@ def update_checkpoint(
 ) -> CheckpointConfig:
     """Add what was measured to a checkpoint, and so to its card; the weights stay as they are.
 
+    Args:
+        metrics: of one evaluation; they take the place of an earlier one's.
     Raises: CheckpointError: if there is no checkpoint. OSError: if it cannot be written.
     """
     config = read_config(folder)
     files: dict[str, bytes] = {config.weights.file: _read(folder / config.weights.file)}
-    changes: dict[str, Any] = {"metrics": config.metrics | (metrics or {}), "novelty": novelty or config.novelty}
+    changes: dict[str, Any] = {"novelty": novelty or config.novelty}
+    if metrics is not None:
+        changes["metrics"] = {
+            key: value for key, value in config.metrics.items() if key in METRICS_OF_TRAINING
+        } | metrics
     if latent_map is not None:
         data = save_arrays(latent_map._asdict())
         changes["map"] = MapFile(sha256=hashlib.sha256(data).hexdigest())

@@ -197,7 +197,7 @@ def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
     assert "found nothing" in message(tmp_path / ("x" * 300))  # longer than a name may be
 
 
-def test_new_metrics_leave_the_weights_and_the_other_metrics(folder: Path) -> None:
+def test_new_metrics_leave_the_weights_and_what_training_measured(folder: Path) -> None:
     before = (folder / "model.safetensors").read_bytes()
     update_checkpoint(folder, metrics={"test_nll_nats": 99.25})
     assert (folder / "model.safetensors").read_bytes() == before
@@ -205,6 +205,11 @@ def test_new_metrics_leave_the_weights_and_the_other_metrics(folder: Path) -> No
     assert config.metrics == {"validation_negative_elbo_nats": 123.5, "test_nll_nats": 99.25}
     assert (folder / "README.md").read_text() == render_card(config)
     assert "99.25" in render_card(config)
+    update_checkpoint(folder, metrics={"active_units": 3})
+    metrics = load_checkpoint(folder).config.metrics  # of one evaluation, not of two
+    assert metrics == {"validation_negative_elbo_nats": 123.5, "active_units": 3}
+    update_checkpoint(folder)
+    assert load_checkpoint(folder).config.metrics == metrics
 
 
 def _save_for_ever(folder: Path) -> None:
