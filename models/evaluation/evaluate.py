@@ -7,10 +7,10 @@ from models.autoencoder import Autoencoder
 from models.config import Novelty
 from models.data import Digits
 from models.data.pixels import as_vectors, binarize
-from models.errors import ShapeError
+from models.errors import DataError, ShapeError
 from models.evaluation.batches import Progress, in_batches, unseen
 from models.evaluation.classifier import load_classifier
-from models.evaluation.codes import active_units, codes, probe_figures
+from models.evaluation.codes import NEIGHBOURS, active_units, codes, probe_figures
 from models.evaluation.likelihood import Precision, bound_figures, nll_figures
 from models.evaluation.reconstruction import reconstruction_figures
 from models.evaluation.samples import sample_figures
@@ -48,10 +48,20 @@ def evaluate(
         samples: K, the importance samples an image of the NLL.
         precision: of the networks' products in the NLL.
     Returns: the figures that `models.card.METRICS` explains; `test_kl_by_latent_nats` besides, a list.
-    Raises: ShapeError: if the model takes images of another size. CheckpointError: if it gives what is not finite.
+    Raises: ShapeError: if the model takes images of another size. DataError: if there are too few to measure by.
+        CheckpointError: if the model gives what is not finite.
     """
     x = pixels(digits, model)
     fitting = None if training is None else pixels(training, model)[:TRAINING]
+    if len(x) < 2:
+        raise DataError(f"expected at least 2 test digits, found {len(x)}")
+    if training is not None and fitting is not None:
+        digits_of = len(set(training.labels[: len(fitting)].tolist()))
+        if len(fitting) < NEIGHBOURS or digits_of < 2:
+            raise DataError(
+                f"expected at least {NEIGHBOURS} training digits, of two sorts or more, to tell digits apart by, "
+                f"found {len(fitting)} of {digits_of}"
+            )
     generator = torch.Generator().manual_seed(seed)
     seen = binarize(x, generator) if isinstance(model, VAE) and isinstance(model.likelihood, Bernoulli) else x
     figures: Figures = {"test_images": len(x), "evaluation_seed": seed}

@@ -34,7 +34,7 @@ def draw_pictures(
     x = pixels(digits, model)
     pictures = {
         "reconstructions.png": _reconstructions(model, x[:SHOWN], seed),
-        "interpolations.png": _interpolations(model, x[: 2 * SHOWN]),
+        "interpolations.png": _interpolations(model, x[: 2 * min(SHOWN, len(x) // 2)]),
         "latents.png": _latents(codes(model, x[:MAP]), digits.labels[:MAP]),
     }
     if isinstance(model, VAE):

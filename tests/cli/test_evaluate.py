@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from app.cli.commands import cli
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import ModelConfig
-from models.data import load_mnist
+from models.data import load_mnist, write_idx
 from models.kinds import build
 from models.novelty import fit_novelty
 from models.vae import VAE
@@ -144,3 +144,39 @@ def test_evaluate_of_a_model_of_other_images(tmp_path: Path, mnist: Path) -> Non
     assert end.status == 1
     assert "error: expected images of 1024 pixels, which the model takes, found 784\n" in end.stderr
     assert "Traceback" not in end.stderr
+
+
+def _part(mnist: Path, folder: Path, train: slice, test: slice) -> Path:
+    folder.mkdir()
+    for split, rows, images_file, labels_file in (
+        ("train", train, "train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        ("test", test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+    ):
+        digits = load_mnist(mnist, split)
+        order = digits.labels.argsort(kind="stable")  # the zeros first
+        write_idx(folder / images_file, digits.images[order][rows])
+        write_idx(folder / labels_file, digits.labels[order][rows])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected"),
+    [
+        (slice(9), slice(9), "expected at least 5 training digits, of two sorts or more, to tell digits apart by, fo"),
+        (slice(0, 600, 150), slice(9), "expected at least 5 training digits, of two sorts or more, to tell digits ap"),
+        (slice(0, None, 150), slice(1), "expected at least 2 test digits, found 1"),
+    ],
+)
+def test_too_few_digits_to_measure_by_are_told(
+    checkpoint: Path, mnist: Path, tmp_path: Path, train: slice, test: slice, expected: str
+) -> None:
+    said = error(evaluate(checkpoint, _part(mnist, tmp_path / "few", train, test), tmp_path / "o", "--samples", "1"))
+    assert said.startswith(expected)
+
+
+def test_a_few_digits_give_a_report(checkpoint: Path, mnist: Path, tmp_path: Path) -> None:
+    few = _part(mnist, tmp_path / "few", slice(0, None, 150), slice(0, None, 350))
+    assert len(load_mnist(few, "test").images) % 2  # one has none to be interpolated with
+    end = evaluate(checkpoint, few, tmp_path / "o", "--samples", "1", "--out", str(tmp_path / "report"))
+    assert end.status == 0, end.stderr
+    assert (tmp_path / "report" / "interpolations.png").is_file()
