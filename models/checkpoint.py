@@ -105,7 +105,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     try:
         return CheckpointConfig.model_validate_json(orjson.dumps(document))
     except ValidationError as error:
-        raise CheckpointError(f"{path}: {explain(error)}") from error
+        raise CheckpointError(f"{path}: {explain(error, document)}") from error
 
 
 def save_checkpoint(

@@ -27,7 +27,7 @@ def build(config: ModelConfig) -> Autoencoder:
     try:
         return KINDS[config.kind].from_config(config)
     except ValidationError as error:
-        raise CheckpointError(f"architecture of kind {config.kind!r}: {explain(error)}") from error
+        raise CheckpointError(f"architecture of kind {config.kind!r}: {explain(error, config.architecture)}") from error
     except ValueError as error:
         raise CheckpointError(f"kind {config.kind!r}: {error}") from error
     except (RuntimeError, TypeError) as error:  # torch's, for sizes beyond its integers or beyond memory

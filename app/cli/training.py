@@ -26,7 +26,7 @@ def train(
     was never interrupted.
     """
     from app.cli.training_bar import TrainingBar
-    from models.data import load_mnist
+    from models.data import load_mnist, origin
     from models.errors import RecipeError
     from models.training import load_recipe
     from models.training import train as run
@@ -34,12 +34,8 @@ def train(
     keep_freed_memory()
     plan = load_recipe(recipe)
     digits = load_mnist(data, "train")
-    provenance = {
-        "data": "MNIST, training digits (LeCun, Cortes & Burges)",
-        "data_licence": "CC BY-SA 3.0",
-        "commit": _commit(),
-    }
-    bar = TrainingBar(plan.objective)
+    provenance = origin(data) | {"commit": _commit()}
+    bar = TrainingBar(plan)
     try:
         end = run(plan, digits, out, resume=resume, threads=threads, provenance=provenance, reporter=bar)
     except RecipeError as error:
@@ -48,7 +44,7 @@ def train(
         typer.echo(f"interrupted: go on with --resume; {out} is as after the last whole epoch", err=True)
         raise typer.Exit(130) from None
     which = f"epoch {end.best_epoch}" if plan.training else "greatest likelihood, in closed form"
-    bound = plan.objective.at(end.best_epoch).name
+    bound = plan.bound(end.best_epoch)
     best = "" if end.best_negative_elbo is None else f", validation -{bound} {end.best_negative_elbo:.2f} nats"
     early = f", stopped early after epoch {end.epoch}" if end.stopped_early else ""
     typer.echo(f"{out / 'checkpoint'}: the weights of {which}{best}{early}")

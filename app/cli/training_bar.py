@@ -7,23 +7,23 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.training import EpochReport, Reporter
-from models.training.objectives import Elbo, Iwae
+from models.training import EpochReport, Recipe, Reporter
+from models.training.objectives import Elbo
 
 REFRESH_S = 0.2
 SMOOTHING = 0.02  # of the terms on the bar: a single batch's are too restless to read
 
 
 class TrainingBar(Reporter):
-    """The two terms of the bound, the throughput and the time left."""
+    """The bound, where it is the ELBO its two terms, the throughput and the time left."""
 
-    def __init__(self, objective: Elbo | Iwae) -> None:
-        self._objective = objective
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=20),
-            TextColumn("log p(x|z) {task.fields[log_likelihood]:.2f}  KL {task.fields[kl]:.2f} nats"),
+            TextColumn("{task.fields[bound]} nats"),
             TextColumn("{task.fields[rate]:,.0f} images/s"),
             TimeRemainingColumn(),
             console=self._console,
@@ -49,10 +49,10 @@ class TrainingBar(Reporter):
             self._bar.update(self._task, completed=self._seen, refresh=self._console.is_terminal, **self._fields())
 
     def epoch(self, report: EpochReport) -> None:
-        bound, held_out = self._objective.at(report.epoch).name, report.validation_negative_elbo
+        bound, held_out = self._recipe.bound(report.epoch), report.validation_negative_elbo
+        terms = f" (log p(x|z) {report.log_likelihood:.2f}, KL {report.kl:.2f})" if bound == Elbo.name else ""
         self._console.print(
-            f"epoch {report.epoch}/{self._epochs}  -{bound} {report.negative_elbo:.2f} nats"
-            f" (log p(x|z) {report.log_likelihood:.2f}, KL {report.kl:.2f})"
+            f"epoch {report.epoch}/{self._epochs}  -{bound} {report.negative_elbo:.2f} nats{terms}"
             + ("" if held_out is None else f"  validation -{bound} {held_out:.2f}, best in epoch {report.best_epoch}")
             + f"  {report.images_per_s:,.0f} images/s",
             highlight=False,
@@ -70,9 +70,11 @@ class TrainingBar(Reporter):
 
     def _fields(self) -> dict[str, Any]:
         elapsed = time.monotonic() - self._began
+        epoch = min(self._seen // self._images + 1, self._epochs)
+        bound = self._recipe.bound(epoch)
+        terms = f"log p(x|z) {self._log_likelihood:.2f}  KL {self._kl:.2f}"
         return {
-            "epoch": f"{min(self._seen // self._images + 1, self._epochs)}/{self._epochs}",
-            "log_likelihood": self._log_likelihood,
-            "kl": self._kl,
+            "epoch": f"{epoch}/{self._epochs}",
+            "bound": terms if bound == Elbo.name else f"-{bound} {self._kl - self._log_likelihood:.2f}",
             "rate": (self._seen - self._seen_before) / elapsed if elapsed else 0.0,
         }

@@ -2,7 +2,7 @@
 
 from models.data.fetch import MIRRORS, FetchEvent, fetch_mnist
 from models.data.idx import read_idx, write_idx
-from models.data.mnist import SHA256, Digits, FileInfo, info, load_mnist
+from models.data.mnist import SHA256, Digits, FileInfo, info, load_mnist, origin
 
 __all__ = [
     "MIRRORS",
@@ -13,6 +13,7 @@ __all__ = [
     "fetch_mnist",
     "info",
     "load_mnist",
+    "origin",
     "read_idx",
     "write_idx",
 ]

@@ -77,6 +77,18 @@ def info(folder: Path) -> list[FileInfo]:
     return [_file_info(path, SHA256[name]) for name, path in zip(SHA256, find_files(Path(folder), SHA256), strict=True)]
 
 
+def origin(folder: Path) -> dict[str, str]:
+    """Where the training images of `folder` come from and under what licence, as far as it is known: for a model card.
+
+    Raises: DataError: if they are missing or damaged.
+    """
+    name, _ = SPLITS["train"]
+    (path,) = find_files(Path(folder), [name])
+    if sha256_unpacked(path) == SHA256[name]:
+        return {"data": "MNIST, training digits (LeCun, Cortes & Burges)", "data_licence": "CC BY-SA 3.0"}
+    return {"data": f"`{path.resolve().parent.name}/{path.name}`, which is not MNIST's own file of 60,000 digits"}
+
+
 def find_files(folder: Path, names: Iterable[str]) -> list[Path]:
     """Where each of `names` is in `folder`.
 

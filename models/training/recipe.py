@@ -12,7 +12,7 @@ from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
 from models.strict import Strict
-from models.training.objectives import Elbo, Objective
+from models.training.objectives import Elbo, Iwae, Objective
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -60,6 +60,11 @@ class Recipe(Strict):
             )
         if self.training and self.training.patience and not self.data.validation:
             raise ValueError("training.patience needs held-out digits: set data.validation above 0, or patience to 0")
+        if self.training and isinstance(self.objective, Iwae) and self.objective.from_epoch > self.training.epochs:
+            raise ValueError(
+                f"objective.from_epoch: expected an epoch of the {self.training.epochs} in training.epochs, "
+                f"found {self.objective.from_epoch}"
+            )
         kind = KINDS.get(self.model.kind)
         if kind is None:
             return self  # told by build(), with what there is
@@ -72,6 +77,10 @@ class Recipe(Strict):
         if not kind.generative and self.objective != Elbo():
             raise ValueError(f"objective: kind {self.model.kind!r} has log p(x|z) alone to maximise: leave it out")
         return self
+
+    def bound(self, epoch: int) -> str:
+        """The name of what epoch 1, 2, ... raises."""
+        return self.objective.at(epoch).name if KINDS[self.model.kind].generative else "log p(x|z)"
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -90,7 +99,7 @@ def load_recipe(path: Path) -> Recipe:
         with torch.device("meta"):  # only to see that it fits: no memory, and no draw from torch's own generator
             build(recipe.model)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {explain(error)}") from error
+        raise RecipeError(f"{path}: {explain(error, document)}") from error
     except CheckpointError as error:
         raise RecipeError(f"{path}: model: {error}") from error
     return recipe

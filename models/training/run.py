@@ -77,7 +77,7 @@ def train(
 def _check(recipe: Recipe, digits: Digits) -> None:
     count, shape = len(digits.images), [1, *digits.images.shape[1:]]
     kept = max(0, count - recipe.data.validation)
-    if recipe.training is None and kept < 2:
+    if kept < 2:
         raise RecipeError(
             f"data.validation: expected to leave at least 2 of the {count} digits for training, "
             f"found {recipe.data.validation}"

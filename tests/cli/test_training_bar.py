@@ -8,8 +8,7 @@ import pytest
 
 from app.cli.training_bar import TrainingBar
 from models.training import EpochReport
-from models.training.objectives import Elbo, Iwae
-from tests.models.training.recipes import write_recipe
+from tests.models.training.recipes import make_recipe, write_recipe
 from tests.processes import start_reparam
 
 CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")  # colours, the cursor
@@ -50,15 +49,16 @@ def test_on_a_terminal_there_is_a_bar_and_a_line_an_epoch(tmp_path: Path, mnist:
 
 
 def test_the_bar_shows_a_mean_over_the_last_batches(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = TrainingBar(Elbo())
+    bar = TrainingBar(make_recipe())
     bar.start(epochs=2, done=1, images=100)
     bar.batch(50, -300.0, 10.0)
-    assert bar._fields()["log_likelihood"] == -300.0  # the first is no mean with the nothing before it
+    assert bar._fields()["bound"] == "log p(x|z) -300.00  KL 10.00"  # the first is no mean with the nothing before it
     for _ in range(500):
         bar.batch(0, -100.0, 20.0)
     fields = bar._fields()
-    assert fields["log_likelihood"] == pytest.approx(-100, abs=0.1)
-    assert fields["kl"] == pytest.approx(20, abs=0.1)
+    _, log_likelihood, _, kl = fields["bound"].rsplit(maxsplit=3)
+    assert float(log_likelihood) == pytest.approx(-100, abs=0.1)
+    assert float(kl) == pytest.approx(20, abs=0.1)
     assert fields["epoch"] == "2/2"
     bar.stop()
     assert capsys.readouterr().err == ""  # there is no terminal here
@@ -82,7 +82,7 @@ def test_an_epoch_is_one_line_however_narrow_the_log(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    bar = TrainingBar(Elbo())
+    bar = TrainingBar(make_recipe())
     bar.start(epochs=9, done=0, images=100)
     bar.epoch(REPORT)
     bar.stop()
@@ -93,11 +93,23 @@ def test_an_epoch_is_one_line_however_narrow_the_log(
 
 
 def test_an_epoch_is_told_by_the_bound_that_it_raised(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = TrainingBar(Iwae(samples=5, from_epoch=2))
+    bar = TrainingBar(make_recipe(objective={"kind": "iwae", "samples": 5, "from_epoch": 2}))
     bar.start(epochs=2, done=0, images=100)
+    bar.batch(100, -100.5, 20.25)
+    assert bar._fields()["bound"] == "-IWAE bound 120.75"  # whose other term is no KL
     for epoch in (1, 2):
         bar.epoch(replace(REPORT, epoch=epoch))
     bar.stop()
     first, second = capsys.readouterr().err.splitlines()
     assert "1/2  -ELBO 120.75 nats" in first and "  validation -ELBO 110.00," in first
-    assert "2/2  -IWAE bound 120.75 nats" in second and "  validation -IWAE bound 110.00," in second
+    assert "2/2  -IWAE bound 120.75 nats  validation" in second and "  validation -IWAE bound 110.00," in second
+
+
+def test_a_deterministic_autoencoder_has_no_elbo(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = TrainingBar(make_recipe(model__kind="ae"))
+    bar.start(epochs=2, done=0, images=100)
+    bar.batch(50, -100.5, 0.0)
+    assert bar._fields()["bound"] == "-log p(x|z) 100.50"
+    bar.epoch(replace(REPORT, kl=0.0, validation_kl=0.0))
+    bar.stop()
+    assert "1/2  -log p(x|z) 100.50 nats  validation -log p(x|z) 90.00," in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
         (("model",), {"input_shape": [1, -28, 28]}, "model.input_shape.1: input should be greater than 0, found -28"),
         (("model",), {"prior": "uniform"}, "model.prior: input should be an object, found 'uniform'"),
         (("model",), {"prior": {"kind": "uniform"}}, "model.prior: input tag 'uniform' found"),
-        (("model",), {"prior": {"kind": "flow"}}, "model.prior.flow.couplings: field required"),
+        (("model",), {"prior": {"kind": "flow"}}, "model.prior.couplings: field required"),
         (("model",), {"likelihood": {"kind": "poisson"}}, "model.likelihood: input tag 'poisson' found"),
         (("model", "architecture"), {"heads": 8}, "architecture of kind 'vae': heads: extra inputs are not permitted"),
         (
@@ -87,7 +87,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
         (
             ("model", "architecture"),
             {"encoder": [0]},
-            "architecture of kind 'vae': encoder.widths.0: input should be greater than 0, found 0",
+            "architecture of kind 'vae': encoder.0: input should be greater than 0, found 0",
         ),
         (
             ("model", "architecture"),
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
         (
             ("model", "architecture"),
             {"encoder": {"channels": [8, 8], "blocks": [1]}},
-            "architecture of kind 'vae': encoder.residual: expected as many blocks as channels, a number for each "
+            "architecture of kind 'vae': encoder: expected as many blocks as channels, a number for each "
             "stage, found 1 blocks and 2 channels",
         ),
         (

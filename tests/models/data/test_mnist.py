@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data import SHA256, info, load_mnist, read_idx, write_idx
+from models.data import SHA256, info, load_mnist, origin, read_idx, write_idx
 from models.errors import DataError
 
 IMAGES = np.zeros((3, 28, 28), np.uint8)
@@ -127,3 +127,13 @@ def test_the_subset_is_what_its_readme_says(mnist: Path) -> None:
     for file in info(mnist):
         assert f"`{file.path.name}` | {file.shape} {file.dtype} | `{file.sha256}`" in readme
         assert read_idx(file.path).shape == file.shape
+
+
+def test_where_images_come_from_is_said_of_mnists_own_files_alone(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert origin(mnist) == {
+        "data": "`mnist/train-images-idx3-ubyte.gz`, which is not MNIST's own file of 60,000 digits"
+    }
+    of_file = {file.path.name.removesuffix(".gz"): file.sha256 for file in info(mnist)}
+    monkeypatch.setitem(SHA256, "train-images-idx3-ubyte", of_file["train-images-idx3-ubyte"])
+    known = origin(mnist)
+    assert "LeCun, Cortes & Burges" in known["data"] and known["data_licence"] == "CC BY-SA 3.0"

@@ -169,12 +169,17 @@ def test_the_importance_weighted_bound_may_wait_for_the_elbo(tmp_path: Path, dig
         ),
         (
             {"objective": {"kind": "iwae", "samples": 1}},
-            "objective.iwae.samples: input should be greater than or equal",
+            "objective.samples: input should be greater than or equal",
         ),
         (
             {"objective": {"kind": "elbo", "beta": -1.0}},
-            "objective.elbo.beta: input should be greater than or equal to",
+            "objective.beta: input should be greater than or equal to",
         ),
+        (
+            {"objective": {"kind": "iwae", "samples": 5, "from_epoch": 4}},
+            "objective.from_epoch: expected an epoch of the 3 in training.epochs, found 4",
+        ),
+        ({"objective": {"kind": "iwae", "samples": 5, "beta": 2.0}}, "objective.beta: extra inputs are not permitted"),
         ({"objective": {"kind": "vimco"}}, "objective: input tag 'vimco' found"),
         ({"training__precision": "int8"}, "training.precision: input should be 'float32' or 'bfloat16', found 'int8'"),
         ({"training__clip_norm": 0.0}, "training.clip_norm: input should be greater than 0, found 0.0"),
