@@ -223,7 +223,9 @@ class Model:
     async def map(self) -> LatentMap:
         """Where test digits lie among the codes of a model of two latents. Raises: NotCapableError."""
         if self.latents != 2:
-            raise NotCapableError(f"{self.name} has {self.latents} latents, and a map is of two; {self._can()}")
+            raise NotCapableError(
+                f"{self.name} has {self.latents} latent{'s' * (self.latents != 1)}, and a map is of two; {self._can()}"
+            )
         await self._ready()
         if self._map is None:
             raise NotCapableError(f"{self.name} has two latents, but its checkpoint carries no map; {self._can()}")

@@ -137,5 +137,8 @@ class Autoencoder(nn.Module, ABC):
         return self.prior.to_noise(z)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """x (N, D) in [0, 1] -> what the model makes of it: the decoded mean of its code, (N, D) in [0, 1]."""
+        """x (N, D) in [0, 1] -> what the model makes of it: the decoded mean of its code, (N, D) in [0, 1].
+
+        A kind that can come nearer does: the linear one projects.
+        """
         return self.decode(self.encode(x).mean)

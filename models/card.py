@@ -86,7 +86,11 @@ def _measured(config: CheckpointConfig) -> str:
     table = measured(config.metrics, METRICS | {"validation_negative_elbo_nats": validation})
     if not table:
         return ""
-    flow = "The KL under the flow is by Monte Carlo, all latents together." if config.model.prior.kind == "flow" else ""
+    flow = (
+        "The KL under the flow is by Monte Carlo, of all latents together: there is none of each."
+        if config.model.prior.kind == "flow"
+        else ""
+    )
     exact = "One sample is exact, as the posterior is the true one; the ELBO is the same but for the noise of its draw."
     notes = " ".join(note for note in (flow, exact if config.model.kind == "linear" else "") if note)
     return f"## Measured\n\n{table}" + (f"\n\n{notes}" if notes else "")

@@ -18,7 +18,10 @@ router = APIRouter(tags=["images and latents"])
     openapi_extra=described(ReconstructQuery),
 )
 async def reconstruct(request: Request) -> Response:
-    """Encode every image and decode its mean: what is left after the bottleneck."""
+    """Encode every image and decode its mean: what is left after the bottleneck.
+
+    The linear model, whose mean is drawn towards the prior's, projects instead, as PCA does.
+    """
     query = read_query(request, ReconstructQuery)
     model = find_model(request, query.model)
     form = ImageForm(request, query.columns, query.scale)
