@@ -24,6 +24,15 @@ def request_id(given: bytes) -> str:
     return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
+def note_refused(client: tuple[str, int] | None, status: int, problem: str, ids: str, access_log: bool) -> None:
+    """Note an answer to what never became a request: it has no method and no path, and took no time."""
+    metrics.began()
+    metrics.ended(UNKNOWN, status, problem, 0.0, {})
+    if access_log:
+        line = {"status": status, "problem": problem, "request_id": ids}
+        logs.log_request(line | ({"client": client[0]} if client else {}))
+
+
 class Observation:
     """Notes every request, and answers an unexpected error.
 

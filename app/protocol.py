@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.access.headers import always
 from app.errors import PROBLEM_JSON, problem_json
+from app.observation import note_refused
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -229,6 +230,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 f"x-request-id: {request_id}\r\nconnection: close\r\n"
             )
             self.transport.write(head.encode("ascii") + SECURITY + b"\r\n" + body)
+            if "engine" in self.app_state:  # the service's own: what answers during the start counts nothing
+                access_log = self.app_state["settings"].access_log
+                note_refused(self.client, status, name, request_id, access_log)
             if self.cycle is not None:
                 self._hang_up(self.cycle)
         self.transport.close()

@@ -1,12 +1,15 @@
 """What a connection does with a caller that takes nothing; other bounds are in tests/e2e, on a real one."""
 
 import asyncio
+import json
+import logging
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from app import metrics
 from app.protocol import BoundedProtocol
 from app.settings import Settings
 
@@ -63,3 +66,33 @@ def test_an_answer_of_which_nothing_is_taken_is_not_kept(left: tuple[int, ...], 
         protocol.connection_lost(None)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_what_is_no_request_is_logged_and_counted(ready: bool, caplog: pytest.LogCaptureFixture) -> None:
+    counted = 'reparam_errors_total{operation="other",type="malformed-request"}'
+
+    def count() -> float:
+        metrics.flush()
+        text = metrics.render("text/plain", {}, [])[0].decode()
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(counted))
+
+    async def main() -> bytes:
+        config = uvicorn.Config(_app, lifespan="off", ws="none", log_config=None)
+        config.load()
+        state = {"settings": Settings(models="mnist-mlp")} | ({"engine": object()} if ready else {})
+        protocol = BoundedProtocol(config=config, server_state=ServerState(), app_state=state)
+        transport = Transport(0)
+        protocol.connection_made(transport)
+        protocol.data_received(b"hello\r\n\r\n")
+        protocol.connection_lost(None)
+        return transport.written
+
+    before = count()
+    with caplog.at_level(logging.INFO):
+        head, _, body = asyncio.run(main()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    lines = [record.fields for record in caplog.records if record.name == "app.requests"]  # type: ignore[attr-defined]
+    told = {"status": 400, "problem": "malformed-request", "request_id": json.loads(body)["request_id"]}
+    assert lines == ([told] if ready else [])
+    assert count() - before == ready
