@@ -1,5 +1,6 @@
 """Several processes that serve on one port: how they share signals and figures, and replace each other."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -21,6 +23,8 @@ from app.server import Server
 from models.errors import ReparamError
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a private folder is made there
+PREFIX = "reparam-metrics-"
+NEW_S = 60  # a folder that is younger may be about to be held
 BOOT_S = 60  # until a worker is expected to answer at all
 HUNG_S = 30  # a worker that is silent for so long is replaced
 BRIEF_S = 10  # a worker that lived shorter than this is replaced ever more slowly
@@ -195,21 +199,28 @@ class Supervisor(Multiprocess):
         for worker in self._running():
             worker.terminate()
         deadline = time.monotonic() + self._stop_s
-        for worker in self._running():
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.exitcode is None:
-                logger.error("worker %s does not stop, and is killed", worker.pid)
-                worker.process.kill()
-                worker.process.join()
+        while left := [worker for worker in self._running() if worker.exitcode is None]:
+            late = time.monotonic() >= deadline
+            if late or signal.SIGINT in self.signal_queue:  # since the signal that began the stop
+                for worker in left:
+                    if late:
+                        logger.error("worker %s does not stop, and is killed", worker.pid)
+                    worker.process.kill()
+                    worker.process.join()
+                return
+            wait([self._wake, *(worker.process.sentinel for worker in left)], max(0.0, deadline - time.monotonic()))
+            with suppress(BlockingIOError):
+                self._wake.recv(4096)
 
 
 @contextmanager
 def shared_metrics() -> Iterator[None]:
     """A folder in which workers share their figures, in memory if there is any: elsewhere nothing may be writable."""
+    parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
     try:
-        folder = tempfile.mkdtemp(
-            prefix="reparam-metrics-", dir=SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-        )
+        _sweep(Path(parent))
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        held = _lock(Path(folder))
     except OSError as error:
         raise ReparamError(
             f"metrics of several workers: expected {SHARED_MEMORY} or a folder for temporary files "
@@ -220,3 +231,25 @@ def shared_metrics() -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of supervisors that were killed: those that nobody holds, but for the newest, yet to be."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's, or one that is held
+            if time.time() - folder.stat().st_mtime > NEW_S:
+                held = _lock(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
+
+
+def _lock(folder: Path) -> int:
+    """Hold a folder until the descriptor is closed, or the process ends. Raises: OSError: if another one does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

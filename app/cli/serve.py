@@ -23,7 +23,12 @@ def serve(
 ) -> None:
     """Serve checkpoints over HTTP. Everything else is set by REPARAM_ variables."""
     import os
+    import signal
+    import sys
 
+    # Until the server takes them: a start that is called off has ended as it was told to.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda *_: sys.exit(0))
     settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
     from app.listeners import listen

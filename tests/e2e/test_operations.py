@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -201,6 +202,49 @@ def test_a_stop_drains_first(sent: signal.Signals) -> None:
             assert get(f"{url}/v1/sample").status_code == 200  # new connections, too
         assert process.wait(60) == 0
         assert time.monotonic() - began >= 5
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_interrupt_ends_it_at_once(workers: str) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [REPARAM, "serve", "--port", str(port), "--workers", workers, "--model", "mnist-mlp"],
+        env=os.environ | {"REPARAM_DRAIN_DELAY_S": "120"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, process)
+            process.send_signal(signal.SIGINT)
+            wait_for(lambda: get(f"{url}/readyz").status_code == 503)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_start_that_is_called_off_ends_as_a_stop_does(workers: str) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [REPARAM, "serve", "--port", str(port), "--workers", workers],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            wait_for(lambda: _listens(port))
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0 and "Traceback" not in output, output
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as link:
+        return link.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_workers_end_with_their_supervisor() -> None:
