@@ -31,7 +31,8 @@ to a kind, or was not measured. Made by `python -m scripts.comparison > docs/com
 - **denoising**: the squared error of the reconstruction of a digit under noise (sigma 0.5, clipped to 0 to 1), as a
   share of the noisy digit's own, {noisy}; a 3x3 median filter leaves {median}.
 - **AUROC**: how well surprise tells test digits from themselves with shuffled pixels, from themselves inverted, and
-  from other images{unlike}.
+  from other images{unlike}; `mnist-linear`, which knows no more of digits than their mean and covariance, is the one
+  below 0.99 there.
 """
 
 Column = Callable[[CheckpointConfig], str]
