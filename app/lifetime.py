@@ -9,6 +9,7 @@ import asyncio
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access.paths import PROBES
 from app.batching import OverloadedError
 from app.errors import DeadlineError, DrainingError, MalformedError, SlowBodyError, answer_error
 from app.settings import Settings
@@ -19,7 +20,10 @@ WATCH_AFTER_S = 0.05  # most requests are over by then, and nobody need watch fo
 
 
 class Lifetime:
-    """Bounds the requests in hand, the bytes of their bodies, and the time that each may take."""
+    """Bounds the requests in hand, the bytes of their bodies, and the time that each may take.
+
+    Probes are not counted, and are answered also when the most requests are in hand.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
@@ -32,24 +36,25 @@ class Lifetime:
             return
         life = _Life(self, scope, receive, send)
         scope.setdefault("state", {})["hold"] = life.hold
-        self.requests += 1
+        counted = scope["path"] not in PROBES
+        self.requests += counted
         try:
+            if counted and self.requests > self.settings.max_requests:
+                raise OverloadedError(
+                    f"expected at most {self.settings.max_requests} requests in hand (max_requests, set by "
+                    "REPARAM_MAX_REQUESTS), found one more; try again later"
+                )
             await life.run(self._seconds(scope))
         except ReparamError as error:
             if life.answering:
                 raise
             await (await answer_error(Request(scope), error))(scope, receive, send)
         finally:
-            self.requests -= 1
+            self.requests -= counted
             self.body_bytes -= life.body_bytes
 
     def _seconds(self, scope: Scope) -> float:
         """How long the request may take: what its caller asks for, but no more than the setting."""
-        if self.requests > self.settings.max_requests:
-            raise OverloadedError(
-                f"expected at most {self.settings.max_requests} requests in hand (max_requests, set by "
-                "REPARAM_MAX_REQUESTS), found one more; try again later"
-            )
         limit = self.settings.request_timeout_s
         asked = None
         for name, value in scope["headers"]:

@@ -48,7 +48,9 @@ class Settings(BaseSettings):
         False, description="Load a model but the default at its first call, rather than at the start."
     )
     max_requests: PositiveInt = Field(
-        1024, description="Most requests that a worker has in hand; another one is answered 503 at once."
+        1024,
+        description="Most requests that a worker has in hand, probes and `/metrics` left out; another one is answered "
+        "503 at once.",
     )
     max_queue_images: PositiveInt = Field(
         20_000,

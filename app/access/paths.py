@@ -3,5 +3,6 @@
 HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 DOCS = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 METRICS = frozenset({"/metrics"})
+PROBES = HEALTH | METRICS  # what watches the service: bounds on what callers ask for are not for it
 # The files that the pages load, and nothing else.
 STATIC = ("/static-offline-docs/", "/web/")

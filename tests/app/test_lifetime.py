@@ -114,6 +114,39 @@ def test_who_goes_when_the_time_is_up_is_ended_once() -> None:
     assert start["status"] == 504
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/metrics"])
+def test_a_probe_is_answered_while_the_most_requests_are_in_hand_and_is_none_of_them(path: str) -> None:
+    go = asyncio.Event()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await go.wait()
+        await send({"type": "http.response.start", "status": 200})
+
+    lifetime = Lifetime(app, Settings(models="mnist-mlp", max_requests=1))
+
+    async def ask(path: str) -> int:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        where = {"path": path, "method": "GET", "query_string": b"", "server": ("x", 1), "scheme": "http"}
+        headers = [(b"content-length", b"9")]  # a body that nobody reads
+        await lifetime({"type": "http", "headers": headers, "state": {"request_id": "1"}} | where, _nobody, send)
+        status: int = sent[0]["status"]
+        return status
+
+    async def main() -> list[int]:
+        asked = [asyncio.create_task(ask(one)) for one in (path, "/v1/sample", path, "/v1/sample")]
+        await asyncio.sleep(0)
+        assert lifetime.requests == 1
+        go.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(main()) == [200, 200, 200, 503]
+    assert lifetime.requests == 0
+
+
 def test_a_stop_that_waits_no_longer_is_told() -> None:
     async def app(*_: object) -> None:
         await asyncio.sleep(60)
