@@ -15,7 +15,7 @@ from limits.errors import StorageError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.addresses import client
-from app.access.paths import HEALTH, STATIC
+from app.access.paths import PROBES, STATIC
 from app.errors import RateLimitedError, UncountedError
 from app.settings import Settings
 from models.errors import InputError
@@ -201,7 +201,8 @@ def _storage(settings: Settings) -> CountStorage:
 class RateLimit:
     """Counts each request by its key or else its address, and refuses those over a limit.
 
-    Neither the probes' are counted, nor those for the files of a page, of which one look takes dozens.
+    Neither the probes' are counted, `/metrics` included, nor those for the files of a page, of which one look takes
+    dozens.
     """
 
     def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
@@ -215,7 +216,7 @@ class RateLimit:
             finally:
                 await self.limiter.close()
             return
-        if scope["path"] in HEALTH or scope["path"].startswith(STATIC):
+        if scope["path"] in PROBES or scope["path"].startswith(STATIC):
             await self.app(scope, receive, send)
             return
         key_id = scope.get("state", {}).get("key_id")
