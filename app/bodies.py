@@ -222,16 +222,16 @@ async def _fit(request: Request, files: Files, model: Model, fitting: PictureQue
 
 def _fit_all(files: Files, model: Model, max_pixels: int, fitting: PictureQuery) -> Array:
     """Read every file and make it the model's input; `max_pixels` is for all of them together."""
-    images = []
+    images, pixels = [], 0
     for i, file in enumerate(files):
-        picture = _read_picture(file, i, max_pixels)
-        max_pixels -= picture.size
+        picture = _read_picture(file, i, max_pixels, pixels)
+        pixels += picture.size
         images.append(fit_image(picture, fitting.fit, fitting.polarity, model.image_shape[0], model.box))
     return np.stack(images)
 
 
-def _read_picture(file: bytes, place: int, max_pixels: int) -> Picture:
+def _read_picture(file: bytes, place: int, max_pixels: int, before: int = 0) -> Picture:
     try:
-        return read_image(file, max_pixels)
+        return read_image(file, max_pixels, before)
     except ImageError as error:
         raise type(error)(f"images[{place}]: {error}") from error

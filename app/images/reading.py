@@ -40,20 +40,25 @@ class Picture(NamedTuple):
         return self.pixels.size
 
 
-def read_image(data: bytes, max_pixels: int = 16_000_000) -> Picture:
+def read_image(data: bytes, max_pixels: int = 16_000_000, before: int = 0) -> Picture:
     """Read a PNG, JPEG, WebP, BMP, GIF or TIFF file: its first frame, turned upright, flattened and made grey.
 
     An 8-bit grey value v becomes exactly float32(v) / float32(255); 16-bit grey keeps its 16 bits.
 
+    Args:
+        max_pixels: of this picture and those before it together.
+        before: the pixels of those.
     Raises:
         ImageError: if the bytes are no such file, or a truncated or damaged one.
         ImageTooLargeError: if the header promises more than `max_pixels`; nothing has been decoded then.
     """
+    limit = f"expected at most {max_pixels} pixels in all images together (max_pixels, set by REPARAM_MAX_PIXELS)"
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
-            if width * height > max_pixels:
-                raise ImageTooLargeError(f"expected at most {max_pixels} pixels (max_pixels), found {width} x {height}")
+            if before + width * height > max_pixels:
+                others = f" after {before} pixels of those before it" if before else ""
+                raise ImageTooLargeError(f"{limit}, found {width} x {height}{others}")
             image.load()
             if image.format == "PNG" and not image.info:  # nothing but pixels: nothing says how it is turned
                 return _grey(image)
@@ -67,7 +72,7 @@ def read_image(data: bytes, max_pixels: int = 16_000_000) -> Picture:
         found = f"{len(data)} bytes starting {data[:8].hex(' ')}" if data else "no bytes"
         raise ImageError(f"expected a sound PNG, JPEG, WebP, BMP, GIF or TIFF file, found {found}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limit, far above
-        raise ImageTooLargeError(f"expected at most {max_pixels} pixels (max_pixels), found more") from error
+        raise ImageTooLargeError(f"{limit}, found more") from error
     except Exception as error:  # a decoder meets damage with a dozen kinds of exception, SyntaxError among them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"expected a sound picture, found it damaged: {reason}") from error

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
+from app.images import png
+from app.main import create_app
+from app.settings import Settings
 from models.checkpoint import load_checkpoint
 from tests.app.problems import assert_problem
 
@@ -124,6 +128,21 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(client: TestClient) -> N
     assert len(buffer.getvalue()) < 200_000
     answer = client.post("/v1/encode", content=buffer.getvalue(), headers={"content-type": "image/png"})
     assert "9000" in assert_problem(answer, 413, "image-too-large")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("sides", "found"),
+    [
+        ((101,), r"images\[0\]: .*, found 101 x 101"),
+        ((80, 28, 70), r"images\[2\]: .*, found 70 x 70 after 7184 pixels .*"),
+    ],
+)
+def test_too_many_pixels_are_told_with_the_limit_of_all_pictures_together(sides: tuple[int, ...], found: str) -> None:
+    with TestClient(create_app(Settings(models="mnist-mlp", max_pixels=10_000))) as client:
+        files = [("images", png(np.eye(side, dtype=np.float32))) for side in sides]
+        detail = assert_problem(client.post("/v1/encode", files=files), 413, "image-too-large")["detail"]
+    assert re.fullmatch(found, detail), detail
+    assert "at most 10000 pixels in all images together (max_pixels, set by REPARAM_MAX_PIXELS)" in detail
 
 
 def test_an_answer_that_nobody_accepts_is_a_problem(client: TestClient, seven: bytes) -> None:
