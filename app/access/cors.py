@@ -11,8 +11,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.errors import problem
 
 METHODS = ("GET", "HEAD", "POST")
-TAKEN = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID")
-TOLD = ("RateLimit", "RateLimit-Policy", "Retry-After", "Server-Timing", "X-Request-ID", "X-Seed")
+TAKEN = (
+    "Authorization",
+    "Content-Encoding",
+    "Content-Type",
+    "If-None-Match",
+    "Inference-Header-Content-Length",
+    "traceparent",
+    "tracestate",
+    "X-API-Key",
+    "X-Request-ID",
+    "X-Request-Timeout-Ms",
+)
+TOLD = (
+    "Inference-Header-Content-Length",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "Server-Timing",
+    "X-Request-ID",
+    "X-Seed",
+)
 
 
 class Cors(CORSMiddleware):

@@ -95,6 +95,25 @@ def test_a_preflight_needs_no_key(open_to_pages: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "X-Request-ID",
+        "X-Request-Timeout-Ms",
+        "Content-Encoding",
+        "Inference-Header-Content-Length",
+        "traceparent",
+        "tracestate",
+        "If-None-Match",
+    ],
+)
+def test_a_page_may_send_every_header_that_is_documented(open_to_pages: TestClient, header: str) -> None:
+    asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": header.lower()}
+    answer = open_to_pages.options("/v1/encode", headers=asked)
+    assert answer.status_code == 200
+    assert header in answer.headers["access-control-allow-headers"].split(", ")
+
+
+@pytest.mark.parametrize(
     ("origin", "method", "words"), [("https://evil.example", "POST", "origin"), (PAGE, "DELETE", "method")]
 )
 def test_a_preflight_that_is_refused_is_a_problem(
@@ -112,6 +131,7 @@ def test_a_page_of_a_configured_origin_may_read_answers(open_to_pages: TestClien
     assert answer.headers["access-control-allow-origin"] == PAGE
     exposed = answer.headers["access-control-expose-headers"].split(", ")
     assert {"X-Request-ID", "X-Seed", "Server-Timing", "Retry-After", "RateLimit", "RateLimit-Policy"} <= set(exposed)
+    assert "Inference-Header-Content-Length" in exposed  # where the numbers of /v2 begin
     assert "Origin" in answer.headers["vary"]
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
 
