@@ -54,7 +54,7 @@ class CodingError(MediaTypeError):
 
 
 class ParameterError(ReparamError):
-    """A request has a query parameter that the call does not know."""
+    """A request has a query parameter that the call does not know or take, or has one twice."""
 
 
 class NotAcceptableError(ReparamError):

@@ -3,6 +3,7 @@
 FastAPI's own parameters cost a request more than its forward pass; one validation of one model costs next to nothing.
 """
 
+from collections import Counter
 from functools import cache
 from typing import Any, TypeVar
 
@@ -95,10 +96,14 @@ def _unasked(kind: type[Q]) -> Q:
 
 
 def read_query(request: Request, kind: type[Q]) -> Q:
-    """The parameters of a request's address. Raises: ParameterError."""
+    """The parameters of a request's address, each of which it may have once. Raises: ParameterError."""
     if not request.scope["query_string"]:
         unasked: Q = _unasked(kind)
         return unasked
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if repeated := [name for name, times in given.items() if times > 1]:
+        found = ", ".join(sorted(repeated))[:200]
+        raise ParameterError(f"query: expected every parameter at most once, found more than one {found}")
     try:
         return kind.model_validate_strings(dict(request.query_params))
     except ValidationError as error:

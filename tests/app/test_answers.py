@@ -101,5 +101,20 @@ def test_an_unknown_parameter_is_named_with_the_known(
     assert problem["detail"] == f"query: expected {known}, found {unknown}"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "repeated"),
+    [
+        ("GET", "/v1/sample?seed=1&seed=2", "seed"),
+        ("GET", "/v1/sample?count=&seed=1&count=2", "count"),
+        ("POST", "/v1/encode?model=mnist-mlp&fit=digit&fit=digit&model=tiny-ae", "fit, model"),
+        ("GET", "/v1/models/tiny-2d/map?size=3&size=3", "size"),
+        ("GET", "/v1/models?page=1&page=2", "page"),
+    ],
+)
+def test_a_repeated_parameter_is_named(client: TestClient, method: str, path: str, repeated: str) -> None:
+    problem = assert_problem(client.request(method, path), 422, "invalid-parameter")
+    assert problem["detail"] == f"query: expected every parameter at most once, found more than one {repeated}"
+
+
 def test_a_probe_may_add_what_it_likes(client: TestClient) -> None:
     assert client.get("/healthz?t=1").status_code == 200
