@@ -211,10 +211,14 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            try:
-                await self.app(scope, receive, send)
-            finally:
-                await self.limiter.close()
+
+            async def send_closed(message: Message) -> None:
+                # Once it is told that the service has ended, the server waits for nothing.
+                if message["type"] != "lifespan.startup.complete":
+                    await self.limiter.close()
+                await send(message)
+
+            await self.app(scope, receive, send_closed)
             return
         if scope["path"] in PROBES or scope["path"].startswith(STATIC):
             await self.app(scope, receive, send)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.redis_server import RedisServer
 from tests.e2e.server import REPARAM, get, running
+from tests.needs import need
 
 pytestmark = pytest.mark.e2e
 
@@ -29,6 +31,19 @@ def test_workers_ask_for_the_keys_of_a_file_and_believe_no_forwarded_address(tmp
         forwarded = [{"x-forwarded-for": f"192.0.2.{i}"} for i in range(7)]
         statuses = [get(f"{url}/v1/models", headers=headers).status_code for headers in forwarded]
         assert statuses[:3] == [401] * 3 and 429 in statuses
+
+
+def test_a_stop_leaves_redis_before_it_is_over(tmp_path: Path) -> None:
+    need("redis-server", "the rate limit that replicas share")
+    redis = RedisServer(tmp_path)
+    settings = {"REPARAM_RATE_LIMIT": "9/hour", "REPARAM_RATE_LIMIT_STORAGE": redis.url}
+    log = tmp_path / "log"
+    try:
+        with running("--model", "mnist-mlp", log=log, **settings) as (url, _):
+            assert "ratelimit" in get(f"{url}/v1/models").headers
+    finally:
+        redis.kill()
+    assert not [line for line in log.read_text().splitlines() if "lifespan" in line or " ERROR " in line]
 
 
 @pytest.mark.parametrize(
