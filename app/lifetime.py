@@ -63,7 +63,9 @@ class Lifetime:
         if asked is None:
             return limit
         if not (asked.isdigit() and int(asked[:12]) > 0):
-            raise MalformedError(f"X-Request-Timeout-Ms: expected milliseconds, 1 or more, found {asked!r:.40}")
+            raise MalformedError(
+                f"X-Request-Timeout-Ms: expected milliseconds, 1 or more, found {asked.decode('latin-1')!r:.40}"
+            )
         return min(limit, int(asked[:12]) / 1000)
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from app.batching import Rows
+from app.documents import kind_of
 from app.errors import MalformedError
 from app.streams import Buffer
 from models.errors import InputError, ShapeError
@@ -26,7 +27,13 @@ NPY, SAFETENSORS = "application/x-npy", "application/vnd.safetensors"
 _MAX_NPY_HEADER = 1024  # NumPy writes 128 bytes for an array without fields
 _MAX_SAFETENSORS_HEADER = 16 * 2**10  # of which metadata may take the most
 _MAX_DIMENSIONS = 4
+_MAX_DIGITS = 20  # of a number in a header; those of a file's size are fewer
 _BITS_OF_ONE = int(np.float32(1).view(np.uint32))
+# How the header of each is read, and how many bytes tell its length.
+_NPY_FORMATS = {
+    (1, 0): (np.lib.format.read_array_header_1_0, 2),
+    (2, 0): (np.lib.format.read_array_header_2_0, 4),
+}
 _DTYPES = {"U8": "|u1", "F16": "<f2", "F32": "<f4", "F64": "<f8"}  # of safetensors, as NumPy has them
 
 
@@ -35,13 +42,32 @@ def read_npy(body: Buffer) -> Values:
 
     Raises: MalformedError: if it is no such file, or its header lies. InputError: if its numbers are of another type.
     """
-    head = BytesIO(bytes(memoryview(body)[: _MAX_NPY_HEADER + 16]))
+    start = bytes(memoryview(body)[: _MAX_NPY_HEADER + 12])
+    magic, version = start[:6], tuple(start[6:8])
+    if magic != np.lib.format.MAGIC_PREFIX:
+        raise MalformedError(
+            f"body: not a .npy file: expected 93 4e 55 4d 50 59 first, found {magic.hex(' ') or 'none'}"
+        )
+    if version not in _NPY_FORMATS:
+        found = ".".join(map(str, version)) or "none"
+        raise MalformedError(f"body: expected a .npy file of format 1.0 or 2.0, found {found}")
+    read, size = _NPY_FORMATS[version]
+    length, begin = int.from_bytes(start[8 : 8 + size], "little"), 8 + size
+    if not 0 < length <= min(len(body) - begin, _MAX_NPY_HEADER):
+        raise MalformedError(
+            f"body: not a .npy file: expected a header of 1 to {_MAX_NPY_HEADER} bytes within its {len(body)}, "
+            f"found one of {length}"
+        )
+    head = BytesIO(start)
+    head.seek(8)
     try:
-        version = np.lib.format.read_magic(head)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran_order, dtype = read(head, max_header_size=_MAX_NPY_HEADER)
-    except Exception as error:  # of a dozen kinds: the header is parsed as Python
-        raise MalformedError(f"body: not a .npy file of format 1.0 or 2.0: {_reason(error)}") from error
+    except Exception as error:  # of a dozen kinds: the header is parsed as Python, of whose inside they tell
+        found = start[begin : begin + length].decode("latin-1")
+        raise MalformedError(
+            "body: not a .npy file: expected a header such as {'descr': '<f4', 'fortran_order': False, 'shape': "
+            f"(1, 784)}}, found {found!r:.200}"
+        ) from error
     if dtype.kind + str(dtype.itemsize) not in ("u1", "f2", "f4", "f8"):
         raise InputError(f"body: expected uint8, float16, float32 or float64, found {dtype!s:.80}")
     values = _view(body, head.tell(), dtype, shape)
@@ -60,13 +86,7 @@ def read_safetensors(body: Buffer, *names: str) -> tuple[str, Values]:
             f"body: not a safetensors file: expected a header of 2 to {_MAX_SAFETENSORS_HEADER} bytes within its "
             f"{len(body)}, found one of {length}"
         )
-    try:
-        header = json.loads(str(memoryview(body)[8 : 8 + length], "utf-8"), object_pairs_hook=_once)
-        metadata = header.pop("__metadata__", {})
-        if not all(isinstance(text, str) for text in metadata.values()):
-            raise MalformedError("expected texts as metadata, found others")
-    except Exception as error:  # not UTF-8, not JSON, nested too deeply, no object
-        raise MalformedError(f"body: not a safetensors file: its header: {_reason(error)}") from error
+    header = _read_header(bytes(memoryview(body)[8 : 8 + length]))
     if len(header) != 1 or not header.keys() <= set(names):
         found = ", ".join(sorted(header))[:200] or "none"
         raise MalformedError(f"body: expected one tensor, {' or '.join(names)}, found {found}")
@@ -148,6 +168,29 @@ def _view(body: Buffer, offset: int, dtype: np.dtype[Any], shape: Any) -> Values
     return np.frombuffer(body, dtype, offset=offset).reshape(shape)
 
 
+def _read_header(text: bytes) -> dict[str, Any]:
+    """What a safetensors file's header says of each tensor. Raises: MalformedError."""
+    what = "body: not a safetensors file: its header"
+    try:
+        header = json.loads(text.decode(), object_pairs_hook=_once, parse_int=_whole)
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{what}: expected UTF-8, found other bytes") from error
+    except json.JSONDecodeError as error:
+        raise MalformedError(f"{what}: not JSON: {error}") from error
+    except RecursionError as error:
+        raise MalformedError(f"{what}: expected JSON that is flat, found a deep nest") from error
+    except MalformedError as error:
+        raise MalformedError(f"{what}: {error}") from error
+    if not isinstance(header, dict):
+        raise MalformedError(f"{what}: expected an object, found {kind_of(header)}")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise MalformedError(f"{what}: expected an object as __metadata__, found {kind_of(metadata)}")
+    if not all(isinstance(value, str) for value in metadata.values()):
+        raise MalformedError(f"{what}: expected texts as __metadata__, found others")
+    return header
+
+
 def _integers(values: Any) -> bool:
     return all(type(value) is int and 0 <= value < 2**48 for value in values)  # a bool is an int to isinstance
 
@@ -173,12 +216,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise MalformedError(f"expected whole numbers of at most {_MAX_DIGITS} digits, found one of {len(digits)}")
+    return int(digits)
+
+
 def _shown(value: object) -> str:
     try:
         return str(value)[:80]
     except RecursionError:
         return "a deep nest"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
