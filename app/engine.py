@@ -111,6 +111,7 @@ class Model:
         self._map: LatentMap | None = None
         self._lane: Lane | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._failed = False
 
     @property
     def queue_images(self) -> int:
@@ -126,6 +127,11 @@ class Model:
     def loaded(self) -> bool:
         """Whether it is in memory, checked and warm."""
         return self._lane is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a call found that it cannot be loaded, and none has loaded it since."""
+        return self._failed and not self.loaded
 
     def load(self) -> None:
         """Read, check and warm the weights. Raises: CheckpointError."""
@@ -273,10 +279,17 @@ class Model:
         """The way to the network, which is loaded first if it is not; once, however many call and leave meanwhile."""
         if self._lane is None:
             if self._loading is None or self._loading.done():  # where it failed it is tried again
-                self._loading = asyncio.create_task(asyncio.to_thread(self.load))
+                self._loading = asyncio.create_task(self._load())
             await asyncio.shield(self._loading)
         assert self._lane is not None  # noqa: S101  for the type checker
         return self._lane
+
+    async def _load(self) -> None:
+        try:
+            await asyncio.to_thread(self.load)
+        except Exception:
+            self._failed = True
+            raise
 
     async def _run(self, function: str, rows: Rows) -> Columns:
         """What a pass makes of rows. Raises: InputError: if it is not finite. OverloadedError."""
@@ -394,7 +407,10 @@ class Engine:
 
 
 def _load_changed(model: Model) -> Model | None:
-    """What lies now in the folder of a model, if it is another checkpoint. Raises: CheckpointError."""
+    """What lies now in the folder of a model, if it is another checkpoint, or that one could not be loaded.
+
+    Raises: CheckpointError.
+    """
     found = model.successor()
     if found.name != model.name:
         raise CheckpointError(f"{model.folder}: expected the name {model.name!r}, found {found.name!r}")
@@ -403,4 +419,4 @@ def _load_changed(model: Model) -> Model | None:
         found.load()
     else:
         load_checkpoint(found.folder)
-    return found if changed else None
+    return found if changed or model.failed else None

@@ -159,10 +159,17 @@ def problem(request: Request, status: int, name: str, title: str, detail: str) -
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """The answer for an error that the table has; any other is logged, and the caller told no more than where."""
+    """The answer for an error that the table has; any other is logged, and the caller told no more than where.
+
+    So is a checkpoint's.
+    """
     for kind, (status, name, title) in PROBLEMS.items():
         if isinstance(error, kind):
-            answer = problem(request, status, name, title, str(error))
+            detail = str(error)
+            if isinstance(error, CheckpointError):  # tells of paths and hashes, which are the operator's to know
+                logger.error("a model cannot be loaded: %s", error)
+                detail = f"the model cannot be loaded; the log has why, under the request_id {request.state.request_id}"
+            answer = problem(request, status, name, title, detail)
             answer.headers.update(HEADERS.get(status, {}))
             answer.headers.update(error.headers if isinstance(error, RefusedError | MediaTypeError) else {})
             return answer

@@ -109,7 +109,7 @@ class InferResponse(BaseModel):
 
 
 class IndexRequest(BaseModel):
-    ready: bool = Field(False, description="whether to list the ready ones alone; all are")
+    ready: bool = Field(False, description="whether to list the ready ones alone")
 
 
 class IndexedModel(BaseModel):

@@ -24,6 +24,6 @@ async def healthz() -> Response:
 
 @router.get("/readyz", response_model=Ready, operation_id="readyz")
 async def readyz(request: Request, engine: EngineDep) -> Response:
-    """Every model is loaded, checked and warmed, and no stop has begun."""
+    """Every model but the lazy ones is loaded, checked and warmed, and no stop has begun."""
     check_ready(request)
     return json_answer({"status": "ready", "models": list(engine.models)})

@@ -38,6 +38,8 @@ from app.streams import Body, read_body
 from app.threads import off_loop_if
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"]
+READY = {"state": "READY", "reason": ""}
+UNAVAILABLE = {"state": "UNAVAILABLE", "reason": "the model cannot be loaded; the log has why"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, 1, mtime=0),
@@ -83,7 +85,7 @@ async def live() -> Response:
 
 @router.get("/v2/health/ready", response_model=ServerReady, operation_id="v2_ready")
 async def ready(request: Request) -> Response:
-    """Every model is loaded, checked and warmed, and no stop has begun."""
+    """Every model but the lazy ones is loaded, checked and warmed, and no stop has begun."""
     check_ready(request)
     return json_answer({"ready": True})
 
@@ -101,11 +103,18 @@ async def metadata(served: ServedDep) -> Response:
     return json_answer(served.metadata())
 
 
-@router.get("/v2/models/{name}/ready", response_model=ModelReady, operation_id="v2_model_ready")
+@router.get(
+    "/v2/models/{name}/ready",
+    response_model=ModelReady,
+    operation_id="v2_model_ready",
+    responses={503: {"model": ModelReady, "description": "Not ready"}},
+)
 @router.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
 async def model_ready(served: ServedDep) -> Response:
-    """The model can answer; a lazy one is loaded by its first call."""
-    return json_answer({"name": served.name, "ready": True})
+    """The model can answer; a lazy one is loaded by its first call, and is not ready where that failed."""
+    answer = json_answer({"name": served.name, "ready": not served.model.failed})
+    answer.status_code = 503 if served.model.failed else 200
+    return answer
 
 
 @router.get("/v2/models/{name}/config", response_model=ModelConfiguration, operation_id="v2_model_config")
@@ -149,9 +158,13 @@ async def infer(
 
 @router.post("/v2/repository/index", response_model=list[IndexedModel], operation_id="v2_index")
 async def index(engine: EngineDep, settings: SettingsDep, body: BodyDep) -> Response:
-    """Every function of every model. All are ready: they are loaded before the first request."""
-    oip.read_ready(body, settings.max_json_bytes)
-    models = [{"name": one.name, "version": VERSION, "state": "READY", "reason": ""} for one in oip.served(engine)]
+    """Every function of every model. All are ready but those of a lazy model that could not be loaded."""
+    ready_alone = oip.read_ready(body, settings.max_json_bytes)
+    models = [
+        {"name": one.name, "version": VERSION} | (UNAVAILABLE if one.model.failed else READY)
+        for one in oip.served(engine)
+        if not (ready_alone and one.model.failed)
+    ]
     return Response(orjson.dumps(models), media_type=JSON)
 
 

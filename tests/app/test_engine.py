@@ -173,6 +173,25 @@ def test_a_bad_checkpoint_leaves_the_old_one_and_the_log_says_why(
     assert record.levelname == "ERROR" and "tiny-2d: not reloaded, the old one stays" in record.message
 
 
+def test_a_lazy_model_that_could_not_be_loaded_may_be_tried_once_a_reload_finds_it_sound(checkpoints, folder) -> None:
+    engine = Engine.load([checkpoints["tiny-ae"], folder], lazy=True)
+    weights = folder / "model.safetensors"
+    sound = weights.read_bytes()
+
+    async def main() -> None:
+        assert not engine.model("tiny-2d").failed
+        weights.write_bytes(sound[:-1])
+        with pytest.raises(CheckpointError):
+            await engine.model("tiny-2d").sample(1)
+        assert not await engine.reload() and engine.model("tiny-2d").failed
+        weights.write_bytes(sound)
+        assert await engine.reload() and not engine.model("tiny-2d").failed
+        await engine.model("tiny-2d").sample(1)
+        assert not await engine.reload()
+
+    asyncio.run(main())
+
+
 def test_a_lazy_model_whose_checkpoint_has_changed_says_so(checkpoints, folder: Path) -> None:
     engine = Engine.load([checkpoints["tiny-ae"], folder], lazy=True)
     _become(folder, checkpoints["tiny-flow"])

@@ -1,6 +1,8 @@
 """What the Open Inference Protocol tells of the server and its models, and how it fails."""
 
+import shutil
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +41,42 @@ def test_every_function_that_a_model_has_is_a_model(client: TestClient) -> None:
     assert all((m["version"], m["state"], m["reason"]) == ("1", "READY", "") for m in index)
     assert "tiny-ae.sample" not in expected and "tiny-ae.score" in expected
     assert client.post("/v2/repository/index", json={"ready": True}).json() == index
+
+
+def test_a_lazy_model_is_not_ready_once_it_could_not_be_loaded_until_it_is(
+    checkpoints: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Path(shutil.copytree(checkpoints["tiny-2d"], tmp_path / "served"))
+    weights = folder / "model.safetensors"
+    sound, name = weights.read_bytes(), "tiny-2d.decode"
+    latents = tensor("latents", np.zeros((1, 2)), "FP32")
+    with TestClient(create_app(Settings(models=f"mnist-mlp,{folder}", lazy_models=True))) as client:
+
+        def states(**asked: bool) -> dict[str, str]:
+            index = client.post("/v2/repository/index", json=asked).json()
+            return {model["name"]: model["state"] for model in index}
+
+        weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+        assert client.get(f"/v2/models/{name}/ready").json() == {"name": name, "ready": True}  # nobody has tried
+        assert set(states().values()) == {"READY"}
+        for answer in (
+            infer(client, name, latents),
+            client.post("/v1/decode?model=tiny-2d", json={"latents": [[0, 0]]}),
+        ):
+            assert answer.status_code == 503 and str(tmp_path) not in answer.text and "sha256" not in answer.text
+            told = answer.json().get("detail") or answer.json()["error"]
+            request_id = answer.headers["x-request-id"]
+            assert told == f"the model cannot be loaded; the log has why, under the request_id {request_id}"
+        assert caplog.text.count(f"a model cannot be loaded: {folder}") == 2
+        answer = client.get(f"/v2/models/{name}/ready")
+        assert (answer.status_code, answer.json()) == (503, {"name": name, "ready": False})
+        assert states()[name] == "UNAVAILABLE" and states()["mnist-mlp.decode"] == "READY"
+        assert name not in states(ready=True) and "mnist-mlp.decode" in states(ready=True)
+        weights.write_bytes(sound)
+        assert client.get(f"/v2/models/{name}/ready").status_code == 503
+        assert infer(client, name, latents).status_code == 200
+        assert client.get(f"/v2/models/{name}/ready").json() == {"name": name, "ready": True}
+        assert set(states().values()) == {"READY"}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"ready": "yes"}', b'{"ready": 1}'])
