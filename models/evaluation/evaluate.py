@@ -53,9 +53,9 @@ def evaluate(
     """
     x = pixels(digits, model)
     fitting = None if training is None else pixels(training, model)[:TRAINING]
-    if len(x) < 2:
-        raise DataError(f"expected at least 2 test digits, found {len(x)}")
     if training is not None and fitting is not None:
+        if len(x) < 2:
+            raise DataError(f"expected at least 2 test digits, found {len(x)}")
         digits_of = len(set(training.labels[: len(fitting)].tolist()))
         if len(fitting) < NEIGHBOURS or digits_of < 2:
             raise DataError(
