@@ -24,6 +24,7 @@ TAKEN = (
     "X-Request-Timeout-Ms",
 )
 TOLD = (
+    "ETag",
     "Inference-Header-Content-Length",
     "RateLimit",
     "RateLimit-Policy",
