@@ -78,6 +78,10 @@ class BoundedProtocol(HttpToolsProtocol):
             found = b", ".join(codings).decode("latin-1")
             self._refuse(501, "not-implemented", f"expected no Transfer-Encoding but chunked, found {found:.200}")
             raise ValueError(found)  # stops the parser
+        hosts = sum([name == b"host" for name, _ in self.headers])
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            self._refuse(400, "malformed-request", f"expected one Host header, found {hosts}")
+            raise ValueError(f"{hosts} hosts")  # stops the parser
         self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()

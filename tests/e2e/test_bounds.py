@@ -196,6 +196,18 @@ def test_a_transfer_coding_that_is_not_undone_is_refused(server: str, lines: byt
     assert b"urn:reparam:problem:not-implemented" in answer and b"expected no Transfer-Encoding but chunked" in answer
 
 
+@pytest.mark.parametrize(("lines", "found"), [(b"", 0), (b"host: x\r\nhost: y\r\n", 2)])
+def test_a_request_without_one_host_is_refused(server: str, lines: bytes, found: int) -> None:
+    with connection(server) as link:
+        link.sendall(b"GET /healthz HTTP/1.1\r\n" + lines + b"\r\n" + ALIVE)
+        answer = _whole(link)
+    assert answer.count(b"HTTP/1.1 ") == 1 and answer.startswith(b"HTTP/1.1 400 ")
+    assert b"expected one Host header, found %d" % found in answer
+    with connection(server) as link:
+        link.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")  # which had none yet
+        assert _whole(link).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_body_is_asked_for_if_it_will_be_read(server: str) -> None:
     head = b"host: x\r\nexpect: 100-continue\r\ncontent-type: %b\r\ncontent-length: 2\r\n\r\n"
     with connection(server) as link:
