@@ -2,11 +2,12 @@
 
 import math
 import time
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from models.autoencoder import Autoencoder
@@ -51,14 +52,18 @@ class Loop:
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(training.average_decay), use_buffers=True)
         averaged = self.average.module
         assert isinstance(averaged, Autoencoder)  # noqa: S101  for the type checker
-        self.averaged = averaged  # the weights that are validated and kept
-        self.modules = {"model": self.model, "average": self.average}
+        self.averaged = self.kept = averaged  # kept: what is validated and saved
+        self.modules: dict[str, nn.Module] = {"model": self.model, "average": self.average}
+        if training.start_share:
+            self.kept, self.modules["start"] = deepcopy(averaged), deepcopy(averaged)
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
         elif start := load_start(recipe):
             weights = begin_with(start, self.model.state_dict())
             self.model.load_state_dict(weights)
             self.averaged.load_state_dict(weights)
+            if "start" in self.modules:
+                self.modules["start"].load_state_dict(weights)
             progress.start_sha256 = start.config.weights.sha256
         origin = {"start": {"name": recipe.start, "sha256": progress.start_sha256}} if recipe.start else {}
         self.provenance = provenance | origin
@@ -91,9 +96,10 @@ class Loop:
             self.reporter.batch(len(indices), log_likelihood, kl)
         images_per_s = len(order) / (time.perf_counter() - began)
         progress.epoch += 1
-        held_out = validate(self.averaged, self.data.held_out, self.recipe, progress.epoch)
+        self._blend()
+        held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
         # The loss told of each step but the last; here is what that one did.
-        tensors = self.averaged.state_dict().values()
+        tensors = self.kept.state_dict().values()
         if not (all(tensor.isfinite().all() for tensor in tensors) and math.isfinite(sum(held_out or ()))):
             raise _not_finite("the weights or the validation loss are", progress.step, progress.epoch)
         self._keep(held_out)
@@ -137,6 +143,16 @@ class Loop:
         progress.step += 1
         return log_likelihood.item(), kl.item()
 
+    def _blend(self) -> None:
+        """Between the moving average and the start, where the recipe has the start keep a share.
+
+        Source: Wortsman et al. 2022, "Robust Fine-Tuning of Zero-Shot Models", equation 1.
+        """
+        if "start" in self.modules:
+            start, share = self.modules["start"].state_dict(), self.training.start_share
+            weights = self.averaged.state_dict()
+            self.kept.load_state_dict({key: tensor.lerp(start[key], share) for key, tensor in weights.items()})
+
     def _keep(self, held_out: tuple[float, float] | None) -> None:
         """Save the weights as the checkpoint if they are the best so far, and stop if they have not been for long."""
         progress, training = self.progress, self.training
@@ -149,7 +165,7 @@ class Loop:
                 self.out / CHECKPOINT_FOLDER,
                 self.recipe.name,
                 self.recipe.model,
-                {key: tensor.to(dtype) for key, tensor in self.averaged.state_dict().items()},
+                {key: tensor.to(dtype) for key, tensor in self.kept.state_dict().items()},
                 self.provenance | {"epochs": progress.epoch, "steps": progress.step},
                 progress.metrics,
             )

@@ -35,6 +35,7 @@ class OptimizationRecipe(Strict):
     warmup_steps: NonNegativeInt = 0  # the learning rate rises from 0
     kl_warmup_steps: NonNegativeInt = 0  # the KL's weight rises from 0 to 1
     average_decay: Fraction = 0.0  # of the exponential moving average of the weights; 0: the weights themselves
+    start_share: Fraction = 0.0  # of the start's weights in those that are kept; the rest is the moving average's
     clip_norm: PositiveFinite | None = None  # the largest length of the gradient; left out: any
     precision: Literal["float32", "bfloat16"] = "float32"  # of the networks' products; everything else is float32
     stored: Literal["float16"] | None = None  # what the kept weights are rounded to; left out: nothing
@@ -60,6 +61,8 @@ class Recipe(Strict):
             )
         if self.training and self.training.patience and not self.data.validation:
             raise ValueError("training.patience needs held-out digits: set data.validation above 0, or patience to 0")
+        if self.training and self.training.start_share and not self.start:
+            raise ValueError("training.start_share needs a start to have a share of")
         if self.training and isinstance(self.objective, Iwae) and self.objective.from_epoch > self.training.epochs:
             raise ValueError(
                 f"objective.from_epoch: expected an epoch of the {self.training.epochs} in training.epochs, "

@@ -183,6 +183,8 @@ def test_the_importance_weighted_bound_may_wait_for_the_elbo(tmp_path: Path, dig
         ({"objective": {"kind": "vimco"}}, "objective: input tag 'vimco' found"),
         ({"training__precision": "int8"}, "training.precision: input should be 'float32' or 'bfloat16', found 'int8'"),
         ({"training__clip_norm": 0.0}, "training.clip_norm: input should be greater than 0, found 0.0"),
+        ({"training__start_share": 0.5}, "training.start_share needs a start to have a share of"),
+        ({"training__start_share": 1.0}, "training.start_share: input should be less than 1, found 1.0"),
         ({"start": 5}, "start: input should be a valid string, found 5"),
         (
             {"model__kind": "ae", "model__prior": FLOW},

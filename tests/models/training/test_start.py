@@ -1,5 +1,6 @@
 """Runs that begin with a checkpoint's weights."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,23 @@ def test_a_prior_that_the_checkpoint_lacks_begins_as_the_identity(
     torch.testing.assert_close(model.to_noise(codes).sort(-1).values, codes.sort(-1).values, rtol=0, atol=1e-6)
     started = load_checkpoint(start).model
     torch.testing.assert_close(model.decode(codes), started.decode(codes))
+
+
+def test_what_is_kept_may_lie_between_the_start_and_where_the_run_went(
+    tmp_path: Path, digits: Digits, start: Path
+) -> None:
+    kept, losses = {}, {}
+    for share in (0.0, 0.25):
+        out = tmp_path / str(share)
+        changes = {"training__learning_rate": 0.01, "training__average_decay": 0.9, "training__start_share": share}
+        train(recipe(start, **changes), digits, out, threads=1)
+        kept[share] = load_file(out / "checkpoint" / "model.safetensors")
+        losses[share] = json.loads((out / "metrics.jsonl").read_text())
+    for key, begun in load_file(start / "model.safetensors").items():
+        assert not kept[0.0][key].equal(begun)
+        torch.testing.assert_close(kept[0.25][key], 0.75 * kept[0.0][key] + 0.25 * begun)
+    assert losses[0.0]["negative_elbo"] == losses[0.25]["negative_elbo"]  # what is learnt goes on from the whole way
+    assert losses[0.0]["validation_negative_elbo"] != losses[0.25]["validation_negative_elbo"]
 
 
 NARROW: dict[str, Any] = {
@@ -186,8 +204,11 @@ def test_weights_that_do_not_fit_are_named(
     assert said.startswith(f"start: expected weights that fit this model, {expected.format(start)}")
 
 
-def test_a_resumed_run_needs_the_start_no_more(tmp_path: Path, digits: Digits, start: Path) -> None:
-    changes = {"training__epochs": 2, "training__learning_rate": 1e-3}
+@pytest.mark.parametrize("more", [{}, {"training__start_share": 0.5}])
+def test_a_resumed_run_needs_the_start_no_more(
+    tmp_path: Path, digits: Digits, start: Path, more: dict[str, Any]
+) -> None:
+    changes = {"training__epochs": 2, "training__learning_rate": 1e-3} | more
     train(recipe(start, **changes), digits, tmp_path / "whole", threads=1)
 
     class Interrupt(Reporter):
