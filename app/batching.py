@@ -28,6 +28,11 @@ def as_numbers(rows: Rows) -> Array:
     return cast("Array", np.divide(rows, np.float32(255), dtype=np.float32) if rows.dtype == np.uint8 else rows)
 
 
+# Of the event loop, from a pass on it to the next: the answers go out, what has come meanwhile is received and read.
+# With fewer the callers fall into two halves, each of which waits for the other's pass.
+TURNS = 3
+
+
 class OverloadedError(ReparamError):
     """More waits than the service lets wait."""
 
@@ -163,10 +168,16 @@ class Lane:
         loop = asyncio.get_running_loop()
         if function in self._inline:
             self._finish(batch, *self._forward(function, rows))
-            loop.call_soon(self._next)  # whatever else there is to do gets its turn between
+            self._next_after(TURNS)
         else:
             task = loop.run_in_executor(self._executor, self._forward, function, rows)
             task.add_done_callback(partial(self._leave_thread, batch))
+
+    def _next_after(self, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._next_after, turns - 1)
+        else:
+            self._next()
 
     def _leave_thread(self, batch: _Batch, done: "asyncio.Future[tuple[Columns | Exception, float]]") -> None:
         self._finish(batch, *done.result())

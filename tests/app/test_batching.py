@@ -97,6 +97,27 @@ def test_what_waits_for_the_thread_shares_the_next_pass() -> None:
     assert recorder.passes == [("double", 1), ("double", 3), ("again", 1)]
 
 
+@pytest.mark.parametrize("late", [1, 2])
+def test_callers_that_come_back_share_a_pass_with_those_that_came_meanwhile(late: int) -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        lane = _lane(recorder)
+
+        async def call(turns: int) -> None:
+            for _ in range(5):
+                for _ in range(turns):  # the answer goes out, and the next request comes in
+                    await asyncio.sleep(0)
+                await lane.run("double", _rows(1))
+                turns = 2
+
+        await asyncio.gather(*(call(turns) for turns in (0, 0, late, late)))
+
+    asyncio.run(main())
+    assert recorder.passes[0] == ("double", 2)
+    assert recorder.passes[1:5] == [("double", 4)] * 4
+
+
 @pytest.mark.parametrize("threaded", [False, True])
 def test_many_rows_take_several_passes_and_let_others_between(threaded: bool) -> None:
     recorder = Recorder()
