@@ -44,7 +44,7 @@ def test_one_input_out_of_range_does_not_fail_its_neighbours(zoo: Path) -> None:
 
     first, error, last = asyncio.run(main())
     assert isinstance(error, InputError)
-    np.testing.assert_array_equal(first, last)
+    np.testing.assert_allclose(first, last, rtol=1e-6)  # what is at the end of a pass may round otherwise
 
 
 def test_a_lazy_model_is_loaded_by_its_first_call_once(checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
