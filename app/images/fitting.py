@@ -1,7 +1,7 @@
 """From an upright grey picture to a model's input: light strokes on dark, sized and centred as MNIST was made."""
 
 from math import ceil, floor
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ Fit = Literal["digit", "stretch"]
 _Floats = npt.NDArray[np.floating]
 
 _WORKING_SIDE = 1000  # a page of twice this or more is first averaged down by a whole factor
+_LEGIBLE_SIDE = 5  # pixels of the page to one of the result: a smaller digit on such a page is looked at anew, closer
+_SURROUNDINGS = 2  # of the ink's longer side, on each side of it: enough of the paper to know it by
 _MARGIN = 2  # pixels of the result sampled beyond the ink's edges: strokes too faint to find belong to the digit
 _PHASES = np.linspace(-0.5, 0.5, 21)
 
@@ -46,21 +48,58 @@ def fit_image(
         light = find_ink(pixels).light if polarity == "auto" else polarity == "light-on-dark"
         rows = _average(pixels if light else 1 - pixels, np.linspace(0, pixels.shape[0], size + 1))
         return np.clip(_average(rows.T, np.linspace(0, pixels.shape[1], size + 1)).T, 0, 1).astype(np.float32)
-    return _digit(find_ink(pixels, polarity), size, box)
+    ink = find_ink(pixels, polarity)
+    outline = _outline(ink)
+    if outline is None:
+        return np.zeros((size, size), np.float32)
+    if shrink > 1 and outline.side < _LEGIBLE_SIDE * box:
+        closer = outline.of_a_larger_page(shrink).part_of(picture.pixels)
+        if max(closer.shape) < max(picture.pixels.shape):
+            return fit_image(Picture(closer, grey=False), "digit", polarity, size, box)
+    return _digit(ink, outline, size, box)
 
 
-def _digit(ink: Ink, size: int, box: int) -> Pixels:
-    """Crop, scale and centre: first on a rough outline, then on the edges within it."""
+class _Outline(NamedTuple):
+    """Roughly where the ink lies, in pixels of the page; ends are exclusive."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def side(self) -> int:
+        """The longer one."""
+        return max(self.bottom - self.top, self.right - self.left)
+
+    def of_a_larger_page(self, times: int) -> "_Outline":
+        return _Outline(*(times * place for place in self))
+
+    def part_of(self, page: Pixels) -> Pixels:
+        """The part of a page with the ink and its surroundings."""
+        around = _SURROUNDINGS * self.side
+        rows = slice(max(0, self.top - around), self.bottom + around)
+        return page[rows, max(0, self.left - around) : self.right + around]
+
+
+def _outline(ink: Ink) -> _Outline | None:
+    """Where the ink lies; None if there is none."""
     amount, noise = ink.amount, ink.noise
     coarse = max(1, max(amount.shape) // 250) if noise else 1
-    outline = np.asarray(Image.fromarray(amount).reduce(coarse)) if coarse > 1 else amount
-    peak = float(outline.max())
+    rough = np.asarray(Image.fromarray(amount).reduce(coarse)) if coarse > 1 else amount
+    peak = float(rough.max())
     if peak < (max(0.1, 6 * noise / coarse) if noise else 1 / 255):
-        return np.zeros((size, size), np.float32)
-    drawn = without_specks(outline, outline > peak / 4)
-    top, bottom = _extent(np.atleast_1d(drawn.any(axis=1)), coarse)
-    left, right = _extent(np.atleast_1d(drawn.any(axis=0)), coarse)
-    scale = max(bottom - top, right - left) / box  # pixels of the page to one of the result
+        return None
+    drawn = without_specks(rough, rough > peak / 4)
+    rows, columns = (np.atleast_1d(drawn.any(axis=axis)) for axis in (1, 0))
+    return _Outline(*_extent(rows, coarse), *_extent(columns, coarse))
+
+
+def _digit(ink: Ink, outline: _Outline, size: int, box: int) -> Pixels:
+    """Crop, scale and centre: first on the rough outline, then on the edges within it."""
+    amount, noise = ink.amount, ink.noise
+    top, bottom, left, right = outline
+    scale = outline.side / box  # pixels of the page to one of the result
     reach = ceil((_MARGIN + 1) * scale)
     amount = _window(amount, top - reach, bottom + reach, left - reach, right + reach)
     if (enlarge := ceil(2 / scale)) > 2:

@@ -135,6 +135,19 @@ def test_a_page_beyond_the_working_size_loses_little(digits):
     assert np.mean((fit_image(picture(page)) - digits[0] / 255) ** 2) < 0.005
 
 
+@pytest.mark.parametrize("shape", [(40, 2000), (5000, 40), (3000, 3000)])
+def test_a_small_digit_on_a_large_page_comes_back_as_from_a_small_page(digits, shape):
+    for place, digit in enumerate(digits[:5] / np.float32(255)):
+        page = np.ones(shape, np.float32)
+        top, left = ((side - 28) * (place + 1) // 7 for side in shape)
+        page[top : top + 28, left : left + 28] -= digit
+        small = page[max(0, top - 30) : top + 58, max(0, left - 30) : left + 58]
+        assert fit_image(picture(page)) == pytest.approx(fit_image(picture(small)), abs=1e-6)
+    noisy = page + np.random.default_rng(0).normal(0, 0.02, shape).astype(np.float32)
+    found, same = (fit_image(picture(np.clip(page, 0, 1))) for page in (0.9 * noisy, page))
+    assert np.mean((found - same) ** 2) < 0.003  # as for the photographs above
+
+
 def test_other_sizes(digits):
     fitted = fit_image(picture(np.pad(digits[0].repeat(4, 0).repeat(4, 1) / 255, 8)), size=56, box=40)
     assert fitted.shape == (56, 56)
