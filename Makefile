@@ -3,8 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-HOST ?= 127.0.0.1
-PORT ?= 8000
 # CPU builds of torch. Where the index cannot be reached pip goes on with what it has.
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 2 -c constraints.txt
@@ -12,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retrie
 .PHONY: serve test axe docs check format bench bench-serving screenshots lock clean
 
 serve: $(VENV)/.serve
-	exec $(BIN)/reparam serve --host $(HOST) --port $(PORT)
+	exec $(BIN)/reparam serve $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.dev axe
 	$(BIN)/python -m pytest $(ARGS)

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="REPARAM_", frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: PositiveInt = Field(
         1, le=256, description="Processes that serve; `auto` is one for each core that this process may use."
@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = Field(
         None, description="Keys that callers need, separated by commas; with none here or in the file, none is needed."
     )
-    api_keys_file: Path | None = Field(None, description="A file with a key a line, # before comments.")
+    api_keys_file: Path | None = Field(
+        None, description="A file with a key a line; a line that begins with # is a comment."
+    )
     open_docs: bool = Field(True, description="The page at `/`, `/docs` and the schema need no key.")
     open_metrics: bool = Field(False, description="`/metrics` needs no key.")
     rate_limit: str | None = Field(

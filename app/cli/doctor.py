@@ -19,8 +19,10 @@ def doctor(
     from app import traces
     from app.access import check_access
     from app.engine import Engine
+    from app.listeners import listen
     from app.report import address_of, as_text, describe
 
+    listen(settings.host, 0).close()  # the address is one of this machine's; its port the service may have already
     check_access(settings)
     if settings.otlp_endpoint:
         traces.check_installed()

@@ -16,6 +16,7 @@ from app.settings import Settings
 from models.errors import InputError
 from tests.app.problems import assert_problem
 
+FIRST = "the-first-key-of-a-file"
 OLD, NEW = "an-old-key-of-a-caller", "a-new-key-of-a-caller"
 WRONG = "nobody-has-this-key-0123"
 
@@ -23,7 +24,7 @@ WRONG = "nobody-has-this-key-0123"
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     file = tmp_path_factory.mktemp("keys") / "keys"
-    file.write_text(f"# the callers'\n\n  {NEW}  \n# {WRONG}\n")
+    file.write_text(f"\ufeff{FIRST}\n# the callers'\n\n  {NEW}  \n# {WRONG}\n", encoding="utf-8")
     settings = Settings(models="mnist-mlp", api_keys=SecretStr(f"{OLD}, third-key-0123456789"), api_keys_file=file)
     app = create_app(settings)
     app.add_api_route("/metrics", _fine)
@@ -49,6 +50,7 @@ def _broken() -> None:
         {"Authorization": f"Bearer {OLD}"},
         {"Authorization": f"bearer   {NEW} "},
         {"X-API-Key": NEW},
+        {"X-API-Key": FIRST},
         {"X-API-Key": "third-key-0123456789"},
         {"X-API-Key": OLD, "Authorization": f"Bearer {OLD}"},
     ],
@@ -198,7 +200,7 @@ def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
         assert str(tmp_path) in str(error.value)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.7", "example.org"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
 def test_an_address_that_others_reach_is_warned_of_without_keys(host: str, caplog: pytest.LogCaptureFixture) -> None:
     check_access(Settings(host=host))
     assert [record.levelname for record in caplog.records] == ["WARNING"]

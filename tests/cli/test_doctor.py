@@ -51,3 +51,10 @@ def test_a_bad_checkpoint_is_one_line(zoo: Path, tmp_path: Path) -> None:
     end = _doctor("--model", f"{bad}/")
     assert end.returncode == 1 and end.stdout == ""
     assert end.stderr.startswith("error: ") and "model.safetensors" in end.stderr and end.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("host", "words"), [("", "host: "), ("192.0.2.7", "192.0.2.7")])
+def test_an_address_that_cannot_be_listened_on_is_told_of(host: str, words: str) -> None:
+    end = _doctor("--model", "mnist-mlp", REPARAM_HOST=host)
+    assert end.returncode == 1 and end.stdout == ""
+    assert end.stderr.startswith("error: ") and words in end.stderr and end.stderr.count("\n") == 1
