@@ -17,7 +17,7 @@ def train(
     data: DATA = Path("data/mnist"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR, if one began there.")] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; a resumed run keeps the count that it began with.")
+        int | None, typer.Option(min=1, help="CPU threads; left out, all, or as many as a resumed run began with.")
     ] = None,
 ) -> None:
     """Train a model and keep its best weights.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from models.data import Digits
 from models.errors import TrainingError
@@ -39,7 +40,7 @@ def locked(out: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int) -> Progress:
+def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int | None) -> Progress:
     """Where the run in the folder is; at its beginning if the folder holds none.
 
     Raises: TrainingError: if the folder holds a run and `resume` is not set, or it holds another one.
@@ -47,7 +48,7 @@ def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threa
     sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
     found = read_progress(out)
     if found is None:
-        return Progress(recipe=recipe, data_sha256=sha256, threads=threads)
+        return Progress(recipe=recipe, data_sha256=sha256, threads=threads or torch.get_num_threads())
     if not resume:
         training = found.recipe.training
         where = f"at epoch {found.epoch} of {training.epochs}" if training else "which is finished"
@@ -60,6 +61,8 @@ def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threa
         raise TrainingError(
             f"{out}: expected the images the run began with, sha256 {found.data_sha256}, found {sha256}"
         )
+    if threads not in (None, found.threads):
+        raise TrainingError(f"{out}: expected the {found.threads} threads that the run began with, found {threads}")
     return found
 
 

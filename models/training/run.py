@@ -38,7 +38,7 @@ def train(
 
     Args:
         digits: the training digits; `recipe.data.validation` of them, the last, are held out.
-        threads: how many torch uses; None takes torch's default. A resumed run keeps the count it began with.
+        threads: how many torch uses; None takes torch's default, or the count that a resumed run began with.
         provenance: what the model card should say besides (the commit, say).
     Returns: where the run ended.
     Raises: RecipeError: if the recipe does not fit the data, or the weights it starts from do not fit its model.
@@ -54,7 +54,7 @@ def train(
             load_start(recipe)  # a bad one is told before anything is written; a run that began needs it no more
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
-            progress = find_progress(recipe, digits, out, resume, threads or torch.get_num_threads())
+            progress = find_progress(recipe, digits, out, resume, threads)
             torch.set_num_threads(progress.threads)
             data = TrainingData.split(digits, recipe.data)
             finished_before = progress.finished

@@ -63,7 +63,10 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(interrupted: Path, d
 
 
 def test_a_run_keeps_its_thread_count(interrupted: Path, digits: Digits) -> None:
-    end = train(make_recipe(), digits, interrupted, threads=2, resume=True)
+    with pytest.raises(TrainingError, match="expected the 1 threads that the run began with, found 2"):
+        train(make_recipe(), digits, interrupted, threads=2, resume=True)
+    torch.set_num_threads(2)
+    end = train(make_recipe(), digits, interrupted, resume=True)
     assert end.threads == torch.get_num_threads() == 1
 
 
