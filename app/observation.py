@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs, metrics, stages
@@ -95,12 +96,20 @@ class Observation:
         finally:
             seconds = perf_counter() - began
             status = status or CLIENT_CLOSED_REQUEST
-            operation = getattr(scope.get("route"), "operation_id", None) or UNKNOWN
+            operation = _operation(scope)
             metrics.ended(operation, status, state.get("problem"), seconds, times)
             if span and traces:
                 traces.end(span, *_told(scope, operation, status), spells, status >= 500)
             if self._access_log:
                 logs.log_request(_line(scope, status, seconds, size))
+
+
+def _operation(scope: Scope) -> str:
+    """The operation that was asked for, also where it was refused before it was looked for."""
+    route = scope.get("route")
+    if route is None:
+        route = next((route for route in scope["app"].routes if route.matches(scope)[0] == Match.FULL), None)
+    return getattr(route, "operation_id", None) or UNKNOWN
 
 
 def _path(scope: Scope) -> str:

@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app import metrics
@@ -41,6 +42,22 @@ def test_requests_errors_and_times_are_counted(client: TestClient) -> None:
     assert grown("reparam_request_seconds_sum", operation="sample") > 0
     assert grown("reparam_stage_seconds_count", stage="encode") == 3
     assert _value(after, "reparam_requests_in_flight") == 1  # the scrape itself
+
+
+def test_what_is_refused_before_it_is_looked_for_is_counted_as_what_it_asked_for() -> None:
+    settings = Settings(models="mnist-mlp", api_keys=SecretStr("a-key-that-nobody-says"), open_metrics=True)
+    with TestClient(create_app(settings)) as client:
+        before = scrape(client)
+        client.get("/v1/sample")
+        client.get("/v2/models/mnist-mlp.encode")
+        client.get("/nothing/at/all")
+        after = scrape(client)
+
+    def refused(operation: str) -> float:
+        labels = {"operation": operation, "status": "401"}
+        return _value(after, "reparam_requests_total", **labels) - _value(before, "reparam_requests_total", **labels)
+
+    assert refused("sample") == refused("v2_model") == refused("other") == 1
 
 
 def test_what_the_engine_tells_is_counted(client: TestClient) -> None:
