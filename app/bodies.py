@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from app.errors import LimitError, MalformedError, MediaTypeError
 from app.forms import form_files
 from app.headers import header
 from app.images import ImageError, ImageTooLargeError, Picture, fit_image, read_image
-from app.numbers import rows_of_numbers
+from app.numbers import kind_of, rows_of_numbers
 from app.queries import PictureQuery
 from app.settings import Settings
 from app.stages import stage
@@ -56,7 +56,7 @@ async def read_images(request: Request, model: Model, fitting: PictureQuery) -> 
     """
     taken = await _take(request, model, IMAGES_IN, ("images", "pixels"))
     if isinstance(taken, np.ndarray):
-        return taken
+        return _as_it_is(taken, fitting)
     with stage("preprocess"):
         return await _fit(request, taken, model, fitting)
 
@@ -78,9 +78,19 @@ async def read_ends(request: Request, model: Model, fitting: PictureQuery) -> Ro
     """
     taken = await _take(request, model, ENDS_IN, ("images", "pixels", "latents"), ends=True)
     if isinstance(taken, np.ndarray):
-        return taken
+        return _as_it_is(taken, fitting)
     with stage("preprocess"):
         return await _fit(request, taken, model, fitting)
+
+
+def _as_it_is(rows: Rows, fitting: PictureQuery) -> Rows:
+    """Numbers, which no picture query changes. Raises: InputError: if one would have to."""
+    for name, value, default in (("fit", fitting.fit, None), ("polarity", fitting.polarity, "auto")):
+        if value != default:
+            raise InputError(
+                f"{name}: expected it with image files alone, numbers are taken as they are; found {value}"
+            )
+    return rows
 
 
 def _check_type(request: Request, expected: tuple[str, ...]) -> str:
@@ -135,7 +145,7 @@ class _Reader:
         rows, columns = self._model.image_shape
         name, values = _member(load_object(body, self._settings.max_json_bytes), self._names)
         if not isinstance(values, list):
-            raise MalformedError(f"{name}: expected a list, found {type(values).__name__}")
+            raise MalformedError(f"{name}: expected a list, found {kind_of(values)}")
         self._check_count(name, len(values))
         if name == "images":
             return _decode_files(values)
@@ -149,7 +159,8 @@ class _Reader:
         # An array has no name: where both are taken, rows of as many numbers as the model has latents are latents.
         latents = values.ndim == 2 and values.shape[1] == self._model.latents
         name = "latents" if self._names == ("latents",) or ("latents" in self._names and latents) else "images"
-        return self._array(name, values)
+        with self._telling_the_width() if self._ends and values.ndim == 2 else nullcontext():
+            return self._array(name, values)
 
     def safetensors(self, body: Buffer) -> Rows:
         return self._array(*read_safetensors(body, *(name for name in self._names if name != "pixels")))
@@ -192,10 +203,16 @@ def _member(document: dict[str, Any], names: Sequence[str]) -> tuple[str, Any]:
 def _decode_files(values: list[Any]) -> Files:
     if not all(isinstance(value, str) for value in values):
         raise MalformedError("images: expected a list of strings, each the base64 of an image file")
+    return [_decode_file(value, index) for index, value in enumerate(values)]
+
+
+def _decode_file(value: str, index: int) -> bytes:
+    """A file from base64, also from a data URL, and with the line breaks that some write into it."""
+    encoded = value.partition(",")[2] if value.startswith("data:") else value
     try:
-        return [base64.b64decode(value, validate=True) for value in values]
+        return base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MalformedError(f"images: not base64: {error}") from error
+        raise MalformedError(f"images[{index}]: expected base64: {error}") from error
 
 
 def _pixels(values: list[Any], rows: int, columns: int) -> Array:

@@ -234,7 +234,10 @@ class Model:
             )
         await self._ready()
         if self._map is None:
-            raise NotCapableError(f"{self.name} has two latents, but its checkpoint carries no map; {self._can()}")
+            raise NotCapableError(
+                f"{self.name} has two latents, but its checkpoint carries no map, which `reparam evaluate --update` "
+                f"makes; {self._can()}"
+            )
         return self._map
 
     async def draw_map(self, size: int) -> Array:

@@ -22,7 +22,7 @@ def rows_of_numbers(name: str, values: Any, width: int, shape: tuple[int, int] |
     """
     expected = f"{width} numbers" + (f", or of {shape[0]} lists of {shape[1]}" if shape else "")
     if not isinstance(values, list):
-        raise ShapeError(f"{name}: expected a list of lists of {expected}, found {_kind(values)}")
+        raise ShapeError(f"{name}: expected a list of lists of {expected}, found {kind_of(values)}")
     rows = [_flat(f"{name}[{i}]", row, width, shape, expected) for i, row in enumerate(values)]
     with np.errstate(over="ignore"):
         numbers = np.array(rows, np.float32).reshape(len(rows), width)
@@ -39,14 +39,15 @@ def _flat(name: str, row: Any, width: int, shape: tuple[int, int] | None, expect
             raise ShapeError(f"{name}: expected a list of {expected}, found lists of other lengths")
         row = list(chain.from_iterable(row))
     if not isinstance(row, list) or len(row) != width:
-        found = f"a list of {len(row)}" if isinstance(row, list) else _kind(row)
+        found = f"a list of {len(row)}" if isinstance(row, list) else kind_of(row)
         raise ShapeError(f"{name}: expected a list of {expected}, found {found}")
     if not set(map(type, row)) <= {float, int}:  # a bool is an int to isinstance
         other = next(number for number in row if type(number) not in (float, int))
-        raise InputError(f"{name}: expected numbers, found {_kind(other)}")
+        raise InputError(f"{name}: expected numbers, found {kind_of(other)}")
     return row
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What JSON calls a value that was not expected."""
     kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.images import Fit, ImageError, Polarity, contact_sheet, fit_image, read_image
-from app.numbers import rows_of_numbers
+from app.numbers import kind_of, rows_of_numbers
 from models.errors import InputError, ReparamError
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def decode(
     """Decode latent vectors to images: FILE ends in .png (several become a contact sheet) or .npy."""
     _check_ending(out, ".png", ".npy")
     served = _load(model)
-    images = asyncio.run(served.decode(_read_latents(latents, served.latents)))
+    rows = _read_latents(latents, served.latents)
+    if not len(rows):
+        raise InputError(f"{latents}: expected at least one latent vector, found none")
+    images = asyncio.run(served.decode(rows))
     _write_images(out, images, columns, scale)
     typer.echo(f"{out}: {len(images)} image{'s' if len(images) > 1 else ''}")
 
@@ -114,6 +117,8 @@ def _read_latents(path: Path, width: int) -> "Array":
     try:
         if path.suffix == ".json":
             document = orjson.loads(data)
+            if not isinstance(document, dict):
+                raise InputError(f'expected an object with "mean" or "latents", found {kind_of(document)}')
             name = "mean" if "mean" in document else "latents"
             return rows_of_numbers(name, document[name], width)
         if path.suffix == ".safetensors":

@@ -109,6 +109,7 @@ ONE = np.zeros((1, 784), np.float32)
         ("decode", npy(np.float32(1)), NPY, "malformed-request", "at least one"),
         ("interpolate", npy(np.zeros((3, 50), np.float32)), NPY, "malformed-request", "exactly 2"),
         ("interpolate", npy(np.zeros((2, 51), np.float32)), NPY, "invalid-input", "images: expected shape"),
+        ("interpolate", npy(np.zeros((2, 51), np.float32)), NPY, "invalid-input", "(2, 51); mnist-mlp has 50 latents"),
         ("interpolate", save({"pixels": ONE}), SAFETENSORS, "malformed-request", "images or latents"),
     ],
 )

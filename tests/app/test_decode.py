@@ -66,7 +66,7 @@ def test_several_are_a_contact_sheet(client: TestClient) -> None:
         ),
         ({"json": {"latents": [0.0] * 5}}, 422, "invalid-input", "found a number"),
         ({"json": {"latents": []}}, 422, "malformed-request", "none"),
-        ({"json": {"latents": {}}}, 422, "malformed-request", "dict"),
+        ({"json": {"latents": {}}}, 422, "malformed-request", "an object"),
         ({"json": {"latents": ["a" * 100_000] + [""] * 7}}, 422, "invalid-input", "found text"),
         ({"json": {"latents": [[]] * 30_000}}, 422, "limit-exceeded", "30000"),
         ({"json": {"latents": [["0"] * 50]}}, 422, "invalid-input", "found text"),

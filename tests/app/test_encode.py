@@ -36,6 +36,8 @@ def test_every_form_gives_what_the_network_gives(client: TestClient, seven: byte
         {"content": seven, "headers": {"content-type": "image/png"}},
         {"content": seven, "headers": {"content-type": "image/jpeg"}},  # what it is, is read from the bytes
         {"json": {"images": [base64.b64encode(seven).decode()]}},
+        {"json": {"images": [base64.encodebytes(seven).decode()]}},  # in lines
+        {"json": {"images": ["data:image/png;base64," + base64.b64encode(seven).decode()]}},
         {"json": {"pixels": x.tolist()}},
         {"json": {"pixels": x.reshape(1, 28, 28).tolist()}},
     ]
@@ -79,9 +81,21 @@ def test_polarity_and_fit_are_heeded(client: TestClient, digits, seven: bytes) -
     assert np.linalg.norm(np.subtract(refitted, right)) < 1
 
 
+@pytest.mark.parametrize("query", ["fit=digit", "fit=stretch", "polarity=dark-on-light", "polarity=light-on-dark"])
+@pytest.mark.parametrize("operation", ["encode", "interpolate"])
+def test_what_becomes_of_pictures_is_not_asked_of_numbers(client: TestClient, query: str, operation: str) -> None:
+    body = {"pixels": [[0.0] * 784] * 2}
+    problem = assert_problem(client.post(f"/v1/{operation}?{query}", json=body), 422, "invalid-input")
+    name, _, value = query.partition("=")
+    assert problem["detail"].startswith(f"{name}: expected it with image files alone")
+    assert problem["detail"].endswith(f"found {value}")
+    assert client.post(f"/v1/{operation}?polarity=auto", json=body).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("form", "status", "name", "words"),
     [
+        ({"json": {"images": ["", "###"]}}, 422, "malformed-request", "images[1]: expected base64: "),
         ({"content": b"x", "headers": {"content-type": "text/plain"}}, 415, "unsupported-media-type", "text/plain"),
         ({"content": b""}, 415, "unsupported-media-type", "no Content-Type"),
         ({"content": b"hello", "headers": {"content-type": "image/png"}}, 422, "unreadable-image", "images[0]"),
@@ -91,7 +105,7 @@ def test_polarity_and_fit_are_heeded(client: TestClient, digits, seven: bytes) -
         ({"json": {"images": [], "pixels": []}}, 422, "malformed-request", "images, pixels"),
         ({"json": {"images": []}}, 422, "malformed-request", "none"),
         ({"json": {"images": [1]}}, 422, "malformed-request", "base64"),
-        ({"json": {"images": "AAAA"}}, 422, "malformed-request", "str"),
+        ({"json": {"images": "AAAA"}}, 422, "malformed-request", "text"),
         ({"files": [("images", b"x")] * 9}, 422, "limit-exceeded", "REPARAM_MAX_IMAGES"),
         ({"json": {"images": ["!"]}}, 422, "malformed-request", "base64"),
         ({"json": {"images": ["AAAA"] * 9}}, 422, "limit-exceeded", "REPARAM_MAX_IMAGES"),
@@ -102,7 +116,7 @@ def test_polarity_and_fit_are_heeded(client: TestClient, digits, seven: bytes) -
         ({"json": {"pixels": [[True] + [0] * 783]}}, 422, "invalid-input", "true or false"),
         ({"json": {"pixels": [[1.5] * 784]}}, 422, "invalid-input", "1.5"),
         ({"json": {"pixels": [[1e300] * 784]}}, 422, "invalid-input", "range"),
-        ({"json": {"pixels": 3}}, 422, "malformed-request", "expected a list, found int"),
+        ({"json": {"pixels": 3}}, 422, "malformed-request", "expected a list, found a number"),
         ({"files": {"image": ("digit.png", b"x")}}, 422, "malformed-request", "image"),
         ({"data": {"images": "text"}, "files": {"other": b"x"}}, 422, "malformed-request", "other"),
         ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 422, "malformed-request", "boundary"),

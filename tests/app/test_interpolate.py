@@ -103,7 +103,7 @@ IMAGE = {"content-type": "image/png"}
         ("", {"json": {"images": []}}, 422, "malformed-request", "found 0"),
         ("", {"json": {"pixels": [[0.0] * 784] * 300}}, 413, "body-too-large", ""),
         ("", {"json": {"latents": [[0.0] * 50] * 3}}, 422, "malformed-request", "latents: expected exactly 2"),
-        ("", {"json": {"latents": 2}}, 422, "malformed-request", "expected a list, found int"),
+        ("", {"json": {"latents": 2}}, 422, "malformed-request", "expected a list, found a number"),
         ("", {"json": {"latents": [[0.0] * 49] * 2}}, 422, "invalid-input", "latents[0]: expected a list of 50"),
         ("", {"json": {"latents": [], "images": []}}, 422, "malformed-request", "images or pixels or latents"),
         ("", {"content": b"x", "headers": IMAGE}, 415, "unsupported-media-type", "multipart/form-data"),

@@ -75,6 +75,9 @@ def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
             ("decode", "short.json", "--model", "mnist-mlp"),
             "short.json: expected latent vectors, N lists of 50 numbers: latents[0]",
         ),
+        (("decode", "list.json"), 'expected an object with "mean" or "latents", found a list'),
+        (("decode", "string.json"), 'expected an object with "mean" or "latents", found text'),
+        (("decode", "none.json"), "none.json: expected at least one latent vector, found none"),
         (("decode", "nan.json"), "nan.json: expected latent vectors"),
         (("decode", "other.json"), "other.json: expected latent vectors"),
         (("decode", "pickle.npy"), "pickle.npy: expected latent vectors"),
@@ -88,6 +91,9 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[object, ...], wo
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "text.json").write_text("hello")
     (tmp_path / "short.json").write_text('{"latents": [[1, 2]]}')
+    (tmp_path / "list.json").write_text("[[1, 2]]")
+    (tmp_path / "string.json").write_text('"mean"')
+    (tmp_path / "none.json").write_text('{"latents": []}')
     (tmp_path / "nan.json").write_text('{"latents": [[NaN]]}')
     (tmp_path / "other.json").write_text('{"codes": []}')
     (tmp_path / "deep.json").write_text("[" * 100_000)
