@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from models.card import render_card
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint, update_checkpoint
 from models.errors import CheckpointError
+from models.files import ZOO
 from tests.models.tiny import CONFIG, binary_images, save_tiny, tiny
 from tests.processes import start
 
@@ -194,6 +195,7 @@ def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert message(tmp_path / "file") == f"{tmp_path / 'file'}: expected a checkpoint folder, found a file"
     assert message(tmp_path / "none") == f"{tmp_path / 'none'}: expected a checkpoint folder, found nothing"
+    assert "zoo/nobody: expected a checkpoint folder, found nothing; shipped are mnist-2d, " in message(ZOO / "nobody")
     assert "found nothing" in message(tmp_path / ("x" * 300))  # longer than a name may be
 
 
