@@ -63,7 +63,11 @@ def test_a_map_without_a_prior_has_no_picture(client: TestClient) -> None:
     [
         ("mnist-mlp", "mnist-mlp has 50 latents, and a map is of two; it can encode"),
         ("tiny-dae", "tiny-dae has 6 latents, and a map is of two; it can encode"),
-        ("tiny-2d-flow", "tiny-2d-flow has two latents, but its checkpoint carries no map, which `reparam evaluate"),
+        (
+            "tiny-2d-flow",
+            "tiny-2d-flow has two latents, but its checkpoint carries no map, which `reparam evaluate --update` makes; "
+            "it can encode",
+        ),
     ],
 )
 @pytest.mark.parametrize("accept", ["application/json", "image/png"])
