@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import available_cores
 from app.logs import LogFormat, LogLevel
-from models.files import ZOO, checkpoint_folder
+from models.files import checkpoint_folder, shipped_names
 
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
 
@@ -17,8 +17,7 @@ FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name n
 
 def shipped() -> tuple[str, ...]:
     """The names of the checkpoints in the zoo, the one that is best to start with first."""
-    names = (path.parent.name for path in ZOO.glob("[!.]*/config.json"))
-    return tuple(sorted(names, key=lambda name: (name != FIRST_CHOICE, name)))
+    return tuple(sorted(shipped_names(), key=lambda name: name != FIRST_CHOICE))
 
 
 class Settings(BaseSettings):

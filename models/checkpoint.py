@@ -26,7 +26,7 @@ from models.autoencoder import Autoencoder
 from models.card import METRICS_OF_TRAINING, render_card
 from models.config import FORMAT_VERSION, CheckpointConfig, MapFile, ModelConfig, Novelty, Weights, explain
 from models.errors import CheckpointError
-from models.files import ZOO, write_folder_atomically
+from models.files import ZOO, shipped_names, write_folder_atomically
 from models.kinds import build
 
 Tensors = TypeVar("Tensors")
@@ -91,8 +91,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     path = folder / CONFIG_FILE
     if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where a parent may not be read
         found = "a file" if os.path.exists(folder) else "nothing"  # noqa: PTH110
-        shipped = ", ".join(sorted(path.parent.name for path in ZOO.glob("[!.]*/config.json")))
-        hint = f"; shipped are {shipped}" if folder.parent == ZOO else ""
+        hint = f"; shipped are {', '.join(shipped_names())}" if folder.parent == ZOO else ""
         raise CheckpointError(f"{folder}: expected a checkpoint folder, found {found}{hint}")
     try:
         document = orjson.loads(_read(path))

@@ -18,6 +18,11 @@ def checkpoint_folder(model: str) -> Path:
     return Path(model) if "/" in model or not model else ZOO / model
 
 
+def shipped_names() -> list[str]:
+    """The names of the checkpoints in the zoo, in alphabetical order."""
+    return sorted(path.parent.name for path in ZOO.glob("[!.]*/config.json"))
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path`: written beside it, flushed to the disk, renamed over it.
 

@@ -9,7 +9,7 @@ import orjson
 
 from models.checkpoint import read_config
 from models.config import CheckpointConfig
-from models.files import ZOO
+from models.files import ZOO, shipped_names
 
 TEXT = """\
 # The shipped models side by side
@@ -40,7 +40,7 @@ Column = Callable[[CheckpointConfig], str]
 
 def comparison() -> str:
     """The whole page, from the `config.json` of every checkpoint in the zoo."""
-    configs = [read_config(path.parent) for path in sorted(ZOO.glob("*/config.json"))]
+    configs = [read_config(ZOO / name) for name in shipped_names()]
     configs.sort(key=lambda config: config.metrics.get("fid", math.inf), reverse=True)
     rows = [list(COLUMNS), ["---"] + ["---:"] * (len(COLUMNS) - 1)]
     rows += [[column(config) for column in COLUMNS.values()] for config in configs]

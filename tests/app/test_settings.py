@@ -6,6 +6,7 @@ import pytest
 
 from app import settings
 from app.settings import Settings
+from models import files
 
 
 def test_every_shipped_checkpoint_is_served(zoo: Path) -> None:
@@ -18,7 +19,7 @@ def test_the_first_choice_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
     (tmp_path / "notes").mkdir()
-    monkeypatch.setattr(settings, "ZOO", tmp_path)
+    monkeypatch.setattr(files, "ZOO", tmp_path)
     assert Settings().models == (settings.FIRST_CHOICE, "mnist-ae", "mnist-zero")
 
 
