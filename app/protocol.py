@@ -88,13 +88,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         held: object = self.cycle.body
-        if held or len(body) > HIGH_WATER_LIMIT:
+        if held:
             if isinstance(held, bytes):
                 self.cycle.body = bytearray(held)  # all of it would be copied for each chunk, of which there are many
             super().on_body(body)
         elif not self.cycle.response_complete:
             self.cycle.body = body  # type: ignore[assignment]  # uvicorn would copy it twice on its way
             self.cycle.message_event.set()
+            if len(body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
         self._kept_bytes, self._adds = 0, False
 
     def on_message_complete(self) -> None:
