@@ -166,7 +166,8 @@ class _Reader:
         return self._array(*read_safetensors(body, *(name for name in self._names if name != "pixels")))
 
     def _array(self, name: str, values: Values) -> Rows:
-        self._check_count(name, len(values) if values.ndim else 0)
+        """Raises: LimitError; MalformedError; ShapeError, which tells of a single number too; InputError."""
+        self._check_count(name, len(values) if values.ndim else 1)
         if name == "images":
             return as_images(values, self._model.image_shape)
         with self._telling_the_width():
