@@ -26,17 +26,30 @@ def serve(
     import signal
     import sys
 
+    called_off = False
+
+    def call_off(*_: object) -> None:
+        nonlocal called_off
+        called_off = True
+        sys.exit(0)
+
     # Until the server takes them: a start that is called off has ended as it was told to.
     for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, lambda *_: sys.exit(0))
-    settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
-    from app.listeners import listen
+        signal.signal(stop, call_off)
+    try:
+        settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
+        from app.listeners import listen
 
-    listener = listen(settings.host, settings.port)  # callers wait from now on, rather than be refused
-    from app.serving import serve as run
+        listener = listen(settings.host, settings.port)  # callers wait from now on, rather than be refused
+        from app.serving import serve as run
 
-    raise typer.Exit(run(settings, listener))
+        status = run(settings, listener)
+    except Exception:
+        if called_off:  # in the midst of a library that makes an error of its own of whatever is raised
+            raise typer.Exit(0) from None
+        raise
+    raise typer.Exit(status)
 
 
 def read_settings(**options: Any) -> "Settings":

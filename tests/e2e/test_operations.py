@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conftest import ROOT
 from tests.e2e.server import REPARAM, free_port, get, post, running, wait_for, wait_until_ready, workers_of
 
 pytestmark = pytest.mark.e2e
@@ -240,6 +242,34 @@ def test_a_start_that_is_called_off_ends_as_a_stop_does(workers: str) -> None:
         finally:
             process.kill()
     assert process.returncode == 0 and "Traceback" not in output, output
+
+
+WITHIN_A_LIBRARY = """
+import os, signal, sys
+import app.serving
+from app.cli import main
+
+def run(settings, listener):
+    try:
+        {called_off}
+    except SystemExit as error:
+        raise ValueError("made of what was raised") from error
+
+app.serving.serve = run
+sys.argv = ["reparam", "serve", "--port", "0"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("called_off", "status", "said"),
+    [("signal.raise_signal(signal.SIGTERM)", 0, ""), ("sys.exit(0)", 1, "ValueError: made of what was raised")],
+)
+def test_a_start_that_is_called_off_within_a_library_does_too(called_off: str, status: int, said: str) -> None:
+    script = WITHIN_A_LIBRARY.format(called_off=called_off)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    *_, last = ["", *done.stderr.splitlines()]
+    assert (done.returncode, last) == (status, said), done.stderr
 
 
 def _listens(port: int) -> bool:
