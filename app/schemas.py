@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.engine import SEED_LIMIT, Capability
 
@@ -27,6 +27,14 @@ class SampleRequest(BaseModel):
         allow_inf_nan=False,
         description="Scales the noise: below 1 safer digits, above 1 wilder ones.",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: Any) -> Any:
+        """JSON's true and false are no numbers, though pydantic takes them for 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError(f"expected a number, found {str(value).lower()}")
+        return value
 
 
 class ImageFiles(BaseModel):

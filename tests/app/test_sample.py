@@ -129,7 +129,20 @@ def test_bad_parameters_are_problems(client: TestClient, query: str, name: str, 
     assert words in assert_problem(client.get(f"/v1/sample?{query}"), 422, name)["detail"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"count": "many"}', b'{"count": 0}', b'{"seed": -1}', b'{"sed": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'{"count": "many"}',
+        b'{"count": 0}',
+        b'{"count": true}',
+        b'{"seed": -1}',
+        b'{"seed": false}',
+        b'{"temperature": true}',
+        b'{"sed": 1}',
+    ],
+)
 def test_bad_bodies_are_problems(client: TestClient, body: bytes) -> None:
     answer = client.post("/v1/sample", content=body, headers={"content-type": "application/json"})
     assert_problem(answer, 422, "malformed-request")
