@@ -34,6 +34,7 @@ Tensors = TypeVar("Tensors")
 STORED = torch.float32, torch.float16  # as which weights may lie in a file; in memory they are the first
 
 CONFIG_FILE, CARD_FILE = "config.json", "README.md"
+FILES = (CONFIG_FILE, CARD_FILE, "model.safetensors", "map.safetensors")  # whatever else lies in its folder is kept
 
 
 class LatentMap(NamedTuple):
@@ -131,12 +132,13 @@ def save_checkpoint(
         training=training,
         metrics=metrics,
     )
-    write_folder_atomically(folder, {config.weights.file: weights} | _documents(config))
+    write_folder_atomically(folder, {config.weights.file: weights} | _documents(config), FILES)
     return config
 
 
 def update_checkpoint(
     folder: Path,
+    weights_sha256: str,
     *,
     metrics: dict[str, Any] | None = None,
     novelty: Novelty | None = None,
@@ -145,11 +147,18 @@ def update_checkpoint(
     """Add what was measured to a checkpoint, and so to its card; the weights stay as they are.
 
     Args:
+        weights_sha256: of the weights that were measured.
         metrics: of one evaluation; they take the place of an earlier one's.
-    Raises: CheckpointError: if there is no checkpoint. OSError: if it cannot be written.
+    Raises: CheckpointError: if there is no checkpoint, or meanwhile another. OSError: if it cannot be written.
     """
     config = read_config(folder)
-    files: dict[str, bytes] = {config.weights.file: _read(folder / config.weights.file)}
+    path = folder / config.weights.file
+    if config.weights.sha256 != weights_sha256:
+        raise CheckpointError(
+            f"{path}: expected the weights that were measured, sha256 {weights_sha256}, found {config.weights.sha256}: "
+            "the checkpoint was exchanged meanwhile, and nothing is written into it"
+        )
+    files: dict[str, bytes] = {config.weights.file: _read_hashed(path, weights_sha256)}
     changes: dict[str, Any] = {"novelty": novelty or config.novelty}
     if metrics is not None:
         changes["metrics"] = {
@@ -162,7 +171,7 @@ def update_checkpoint(
     elif config.map:
         files[config.map.file] = _read(folder / config.map.file)
     config = config.model_copy(update=changes)
-    write_folder_atomically(folder, files | _documents(config))
+    write_folder_atomically(folder, files | _documents(config), FILES)
     return config
 
 

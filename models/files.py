@@ -5,7 +5,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 AT_FDCWD = -100
@@ -28,7 +28,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises: OSError: if it cannot be written; what was at `path` is then as it was.
     """
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=_unfinished(path))
     try:
         with os.fdopen(handle, "wb") as file:
             _write_through(file.fileno(), data)
@@ -40,16 +40,19 @@ def write_atomically(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make `folder` hold exactly `files`: written beside it, flushed to the disk, exchanged with it.
+def write_folder_atomically(folder: Path, files: Mapping[str, bytes], own: Collection[str] | None = None) -> None:
+    """Make `folder` hold `files`: written beside it, flushed to the disk, exchanged with it.
 
+    Args:
+        own: the names that the folder's other files can have that go; whatever has another name is somebody else's, and
+            stays. None: all of them go.
     Raises: OSError: if it cannot be written; what was at `folder` is then as it was.
     """
     folder = folder.resolve()  # a link to the folder stays a link
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_unfinished(folder)))
     try:
         for name, data in files.items():
             with (beside / name).open("wb") as file:
@@ -59,16 +62,36 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
         _sync_folder(beside)
         _swap(beside, folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if beside.exists():  # the old one, or where something failed the new one
+            _retire(beside, folder, None if own is None else {*own, *files})
     _sync_folder(folder.parent)
 
 
-def remove_unfinished(path: Path) -> None:
-    """Remove what a killed process left beside `path`, which nothing else may be writing now. Raises: OSError."""
+def remove_unfinished(path: Path, own: Collection[str] | None = None) -> None:
+    """Remove what a killed process left beside `path`, which nothing else may be writing now. Raises: OSError.
+
+    Args:
+        own: as in `write_folder_atomically`.
+    """
+    prefix = _unfinished(path)
     for beside in path.parent.iterdir():
         # Eight characters are what tempfile appends; `.old` below is not among them.
-        if beside.name.startswith(f".{path.name}.") and len(beside.name) == len(path.name) + 10:
-            shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
+        if beside.name.startswith(prefix) and len(beside.name) == len(prefix) + 8:
+            _retire(beside, path, own) if beside.is_dir() else beside.unlink()
+
+
+def _unfinished(path: Path) -> str:
+    """How the names begin of what is being written beside a path."""
+    return f".{path.name}.unfinished-"
+
+
+def _retire(old: Path, folder: Path, own: Collection[str] | None) -> None:
+    """Remove a folder whose place another has; what in it is somebody else's goes over to that one."""
+    if own is not None:
+        for entry in list(old.iterdir()):
+            if entry.name not in own and not os.path.lexists(folder / entry.name):
+                entry.rename(folder / entry.name)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_through(descriptor: int, data: bytes) -> None:

@@ -14,7 +14,7 @@ from models.training.closed_form import fit
 from models.training.folder import CHECKPOINT_FOLDER, find_progress, locked
 from models.training.loop import Loop
 from models.training.observation import TrainingData
-from models.training.recipe import Recipe
+from models.training.recipe import Recipe, recorded
 from models.training.reporting import Reporter
 from models.training.start import load_start
 from models.training.state import Progress, read_progress
@@ -94,7 +94,7 @@ def _check(recipe: Recipe, digits: Digits) -> None:
 def _provenance(recipe: Recipe, data: TrainingData, progress: Progress) -> dict[str, Any]:
     """What the model card says of where the weights come from."""
     return {
-        "recipe": recipe.model_dump(mode="json", exclude_none=True),
+        "recipe": recorded(recipe),
         "images": len(data.images),
         "validation_images": len(data.held_out),
         "images_sha256": progress.data_sha256,
@@ -107,5 +107,6 @@ def _rank_surprise(checkpoint: Path, held_out: Tensor) -> bool:
     """Add the quantiles of the model's surprise at the held-out digits to a checkpoint without; True if it did."""
     if not len(held_out) or read_config(checkpoint).novelty is not None:
         return False
-    update_checkpoint(checkpoint, novelty=fit_novelty(load_checkpoint(checkpoint).model, held_out))
+    loaded = load_checkpoint(checkpoint)
+    update_checkpoint(checkpoint, loaded.config.weights.sha256, novelty=fit_novelty(loaded.model, held_out))
     return True

@@ -68,9 +68,10 @@ def save_all(folder: Path, mnist: Path) -> dict[str, Path]:
             model.fit(fitted)
         folders[name] = folder / name
         novelty = None if name in UNRANKED else fit_novelty(model, held_out)
-        save_checkpoint(folders[name], name, config, model.state_dict(), {}, {}, novelty)
+        saved = save_checkpoint(folders[name], name, config, model.state_dict(), {}, {}, novelty)
         if name in MAPPED:
             x = torch.from_numpy(test.images.reshape(-1, 784)).float() / 255
             mean = model.encode(x).mean.numpy().astype(np.float16)
-            update_checkpoint(folders[name], latent_map=LatentMap(mean, test.labels.astype(np.uint8)))
+            drawn = LatentMap(mean, test.labels.astype(np.uint8))
+            update_checkpoint(folders[name], saved.weights.sha256, latent_map=drawn)
     return folders

@@ -200,25 +200,53 @@ def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 
 def test_new_metrics_leave_the_weights_and_what_training_measured(folder: Path) -> None:
-    before = (folder / "model.safetensors").read_bytes()
-    update_checkpoint(folder, metrics={"test_nll_nats": 99.25})
+    before, measured = (folder / "model.safetensors").read_bytes(), read_config(folder).weights.sha256
+    update_checkpoint(folder, measured, metrics={"test_nll_nats": 99.25})
     assert (folder / "model.safetensors").read_bytes() == before
     config = load_checkpoint(folder).config
     assert config.metrics == {"validation_negative_elbo_nats": 123.5, "test_nll_nats": 99.25}
     assert (folder / "README.md").read_text() == render_card(config)
     assert "99.25" in render_card(config)
-    update_checkpoint(folder, metrics={"active_units": 3})
+    update_checkpoint(folder, measured, metrics={"active_units": 3})
     metrics = load_checkpoint(folder).config.metrics  # of one evaluation, not of two
     assert metrics == {"validation_negative_elbo_nats": 123.5, "active_units": 3}
-    update_checkpoint(folder)
+    update_checkpoint(folder, measured)
     assert load_checkpoint(folder).config.metrics == metrics
+
+
+def test_what_else_lies_in_the_folder_stays(folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_text("mine too")
+    (folder / "map.safetensors").write_text("of weights that are gone")
+    update_checkpoint(folder, read_config(folder).weights.sha256, metrics={"active_units": 3})
+    save_tiny(folder, seed=1)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "onnx" / "model.onnx").read_text() == "mine too"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "notes.txt",
+        "onnx",
+    ]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_nothing_measured_is_written_beside_other_weights(folder: Path) -> None:
+    measured = read_config(folder).weights.sha256
+    save_tiny(folder, seed=1)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(CheckpointError, match=f"that were measured, sha256 {measured}, found .*exchanged meanwhile"):
+        update_checkpoint(folder, measured, metrics={"active_units": 3})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def _save_for_ever(folder: Path) -> None:
     while True:
         for seed in (0, 1):
             save_tiny(folder, seed)
-            update_checkpoint(folder, metrics={"seed": seed})
+            update_checkpoint(folder, read_config(folder).weights.sha256, metrics={"seed": seed})
 
 
 def test_a_process_killed_while_saving_leaves_a_checkpoint(folder: Path) -> None:

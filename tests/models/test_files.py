@@ -133,9 +133,35 @@ def test_a_process_killed_at_any_instant_leaves_the_old_or_the_new(tmp_path: Pat
 
 
 def test_only_what_was_being_written_is_removed(tmp_path: Path) -> None:
-    for name in ("file", ".file", ".file.txt", ".file.abcdefgh.old", ".files.abcdefgh", "file.abcdefgh"):
+    mine = (
+        "file",
+        ".file",
+        ".file.txt",
+        ".file.20250101",
+        ".file.unfinished-abcdefgh.old",
+        ".files.unfinished-abcdefgh",
+    )
+    for name in mine:
         (tmp_path / name).write_bytes(b"mine")
-    (tmp_path / ".file.abcdefgh").write_bytes(b"unfinished")
+    (tmp_path / ".file.unfinished-abcdefgh").write_bytes(b"unfinished")
     remove_unfinished(tmp_path / "file")
-    assert len(list(tmp_path.iterdir())) == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
+
+
+def test_what_is_somebody_elses_in_a_folder_outlives_its_exchange(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    write_folder_atomically(folder, OLD)
+    (folder / "theirs").write_bytes(b"theirs")
+    write_folder_atomically(folder, NEW, own=("a", "b"))
+    assert contents(folder) == NEW | {"theirs": b"theirs"}
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_so_does_it_where_a_process_was_killed_after_the_exchange(tmp_path: Path) -> None:
+    folder, old = tmp_path / "folder", tmp_path / ".folder.unfinished-abcdefgh"
+    write_folder_atomically(folder, NEW)
+    write_folder_atomically(old, OLD | {"theirs": b"theirs"})
+    remove_unfinished(folder, own=("a", "b", "c"))
+    assert contents(folder) == NEW | {"theirs": b"theirs"}
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     assert not (tmp_path / ".file.abcdefgh").exists()

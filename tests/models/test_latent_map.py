@@ -29,7 +29,7 @@ def drawn() -> LatentMap:
 @pytest.fixture
 def folder(tmp_path: Path, drawn: LatentMap) -> Path:
     save_tiny(tmp_path / "tiny", validation_negative_elbo_nats=123.5)
-    update_checkpoint(tmp_path / "tiny", latent_map=drawn)
+    update_checkpoint(tmp_path / "tiny", read_config(tmp_path / "tiny").weights.sha256, latent_map=drawn)
     return tmp_path / "tiny"
 
 
@@ -73,8 +73,8 @@ def test_what_is_not_told_to_change_is_kept(folder: Path, drawn: LatentMap) -> N
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     before = read_config(folder)
 
-    update_checkpoint(folder, novelty=NOVELTY)
-    update_checkpoint(folder, metrics={"test_nll_nats": 99.25})
+    update_checkpoint(folder, before.weights.sha256, novelty=NOVELTY)
+    update_checkpoint(folder, before.weights.sha256, metrics={"test_nll_nats": 99.25})
     after = read_config(folder)
     metrics = {"validation_negative_elbo_nats": 123.5, "test_nll_nats": 99.25}
     assert after == before.model_copy(update={"novelty": NOVELTY, "metrics": metrics})
@@ -82,7 +82,7 @@ def test_what_is_not_told_to_change_is_kept(folder: Path, drawn: LatentMap) -> N
         assert (folder / name).read_bytes() == files[name]
 
     other = LatentMap(drawn.mean[:5] + 1, drawn.labels[:5])
-    update_checkpoint(folder, latent_map=other)
+    update_checkpoint(folder, before.weights.sha256, latent_map=other)
     assert read_config(folder) == after.model_copy(update={"map": read_config(folder).map})
     loaded = load_checkpoint(folder).map
     assert loaded is not None

@@ -106,5 +106,5 @@ def test_a_single_digit_held_out_has_all_the_quantiles(x: Tensor) -> None:
 def test_quantiles_survive_the_file_to_the_bit(tmp_path: Path, x: Tensor) -> None:
     scorer = save_tiny(tmp_path / "tiny").requires_grad_(False)
     novelty = fit_novelty(scorer, x[:50])
-    update_checkpoint(tmp_path / "tiny", novelty=novelty)
+    update_checkpoint(tmp_path / "tiny", read_config(tmp_path / "tiny").weights.sha256, novelty=novelty)
     assert read_config(tmp_path / "tiny").novelty == novelty

@@ -90,7 +90,7 @@ def test_weights_are_kept_in_half_the_room_and_read_in_full(tmp_path: Path, digi
         assert torch.equal(tensor, full[key].half().float()) and torch.equal(models[0].state_dict()[key], full[key])
     state = load_file(tmp_path / "half" / STATE_FILE)  # what a run goes on from is not rounded
     assert {tensor.dtype for key, tensor in state.items() if "n_averaged" not in key} == {torch.float32}
-    update_checkpoint(files[1].parent, metrics={"some": 1.0})
+    update_checkpoint(files[1].parent, read_config(files[1].parent).weights.sha256, metrics={"some": 1.0})
     assert torch.equal(load_file(files[1])["encoder.layers.0.weight"], rounded["encoder.layers.0.weight"])
 
 
