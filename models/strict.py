@@ -4,6 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Neither text nor a bool is a number, and what a file records must fit into it.
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+PositiveCount = Annotated[int, Field(strict=True, gt=0, lt=2**31)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

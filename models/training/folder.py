@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.checkpoint import CONFIG_FILE, FILES, read_config
 from models.data import Digits
-from models.errors import TrainingError
+from models.errors import CheckpointError, TrainingError
 from models.files import remove_unfinished
-from models.training.recipe import Recipe
+from models.training.recipe import Recipe, recorded
 from models.training.reporting import METRICS_FILE
 from models.training.state import STATE_FILE, Progress, read_progress
 
@@ -34,7 +35,7 @@ def locked(out: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise TrainingError(f"{out}: another run is training in this folder: stop it, or name another") from error
         for name in (CHECKPOINT_FOLDER, STATE_FILE, METRICS_FILE):
-            remove_unfinished(out / name)
+            remove_unfinished(out / name, FILES)
         yield
     finally:
         os.close(folder)
@@ -43,11 +44,13 @@ def locked(out: Path) -> Iterator[None]:
 def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int | None) -> Progress:
     """Where the run in the folder is; at its beginning if the folder holds none.
 
-    Raises: TrainingError: if the folder holds a run and `resume` is not set, or it holds another one.
+    Raises: TrainingError: if the folder holds a run and `resume` is not set, or it holds another one, or a checkpoint
+        of which no run is known.
     """
     sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
     found = read_progress(out)
     if found is None:
+        _check_free(out, recipe, sha256)
         return Progress(recipe=recipe, data_sha256=sha256, threads=threads or torch.get_num_threads())
     if not resume:
         training = found.recipe.training
@@ -64,6 +67,21 @@ def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threa
     if threads not in (None, found.threads):
         raise TrainingError(f"{out}: expected the {found.threads} threads that the run began with, found {threads}")
     return found
+
+
+def _check_free(out: Path, recipe: Recipe, data_sha256: str) -> None:
+    """Raises: TrainingError: if a run that begins would write over a checkpoint, unless it is its own first epoch's."""
+    checkpoint = out / CHECKPOINT_FOLDER
+    if not (checkpoint / CONFIG_FILE).exists():
+        return
+    try:
+        training = read_config(checkpoint).training
+    except CheckpointError:
+        training = {}
+    # A run may have been killed after it wrote the checkpoint, before it wrote where it is: it does that again.
+    found = training.get("recipe"), training.get("images_sha256"), training.get("epochs", 1)
+    if found != (recorded(recipe), data_sha256, 1):
+        raise TrainingError(f"{out} holds a checkpoint, and no state of the run that made it: name another folder")
 
 
 def _differences(old: Recipe, new: Recipe) -> str:

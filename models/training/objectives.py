@@ -4,13 +4,13 @@ import math
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from models.autoencoder import Autoencoder
 from models.distributions import DiagonalGaussian, FullGaussian
 from models.laplace import laplace_approximation
-from models.strict import Strict
+from models.strict import PositiveCount, Strict
 from models.vae import VAE
 
 CODES = 512  # decoded at once where no gradient is wanted: what is computed of them stays near the core
@@ -48,10 +48,10 @@ class Iwae(Strict):
 
     name: ClassVar[str] = "IWAE bound"
     kind: Literal["iwae"] = "iwae"
-    samples: Annotated[int, Field(ge=2, le=1000)]
-    resampled: PositiveInt | None = None
+    samples: Annotated[int, Field(strict=True, ge=2, le=1000)]
+    resampled: PositiveCount | None = None
     proposal: Literal["laplace"] | None = None  # left out: the encoder's posterior
-    from_epoch: PositiveInt = 1  # before it the ELBO, of which a step costs one sample
+    from_epoch: PositiveCount = 1  # before it the ELBO, of which a step costs one sample
 
     @model_validator(mode="after")
     def _fewer(self) -> Self:

@@ -2,16 +2,16 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from models.config import ModelConfig, Name, explain
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
-from models.strict import Strict
+from models.strict import Count, PositiveCount, Strict
 from models.training.objectives import Elbo, Iwae, Objective
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -21,32 +21,32 @@ PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class DataRecipe(Strict):
     """What is done with the training digits before a model sees them."""
 
-    validation: NonNegativeInt = 5000  # the last so many are held out; 0: none, and the last weights are kept
+    validation: Count = 5000  # the last so many are held out; 0: none, and the last weights are kept
     binarize: bool = True  # every pixel drawn anew, as a coin of its brightness, each time it is used
 
 
 class OptimizationRecipe(Strict):
     """How the objective is maximised: Adam, its learning rate over the steps, the weight of the KL over the steps."""
 
-    epochs: PositiveInt
-    batch_size: PositiveInt
+    epochs: PositiveCount
+    batch_size: PositiveCount
     learning_rate: PositiveFinite
     schedule: Literal["constant", "cosine"] = "cosine"
-    warmup_steps: NonNegativeInt = 0  # the learning rate rises from 0
-    kl_warmup_steps: NonNegativeInt = 0  # the KL's weight rises from 0 to 1
+    warmup_steps: Count = 0  # the learning rate rises from 0
+    kl_warmup_steps: Count = 0  # the KL's weight rises from 0 to 1
     average_decay: Fraction = 0.0  # of the exponential moving average of the weights; 0: the weights themselves
     start_share: Fraction = 0.0  # of the start's weights in those that are kept; the rest is the moving average's
     clip_norm: PositiveFinite | None = None  # the largest length of the gradient; left out: any
     precision: Literal["float32", "bfloat16"] = "float32"  # of the networks' products; everything else is float32
     stored: Literal["float16"] | None = None  # what the kept weights are rounded to; left out: nothing
-    patience: NonNegativeInt = 0  # stop after so many epochs without a better validation; 0: never
+    patience: Count = 0  # stop after so many epochs without a better validation; 0: never
 
 
 class Recipe(Strict):
     """The whole recipe. The same recipe, data, thread count and machine give the same weights to the bit."""
 
     name: Name
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)]
     start: str | None = None  # a checkpoint whose weights to begin with, by name (shipped) or folder (with a /)
     model: ModelConfig
     data: DataRecipe = DataRecipe()
@@ -106,3 +106,8 @@ def load_recipe(path: Path) -> Recipe:
     except CheckpointError as error:
         raise RecipeError(f"{path}: model: {error}") from error
     return recipe
+
+
+def recorded(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a checkpoint's `config.json` has it."""
+    return recipe.model_dump(mode="json", exclude_none=True)

@@ -66,7 +66,7 @@ class MetricsFiles:
     def __init__(self, folder: Path, done: int) -> None:
         self._path = folder / METRICS_FILE
         # A run that was killed may have written a line, or half of one, for an epoch that it did not save.
-        lines = self._path.read_bytes().splitlines(keepends=True)[:done] if done else []
+        lines = self._path.read_bytes().splitlines(keepends=True)[:done] if done and self._path.exists() else []
         write_atomically(self._path, b"".join(lines))
         self._board = EventFile(folder / "tensorboard", first_step=done + 1)
 

@@ -84,10 +84,10 @@ def test_a_run_that_was_killed_before_its_end_was_saved_is_done_again(tmp_path: 
     train(recipe(), digits, tmp_path, threads=1)
     before = contents(tmp_path / "checkpoint")
     (tmp_path / STATE_FILE).unlink()
-    (tmp_path / ".checkpoint.abcdefgh").mkdir()
+    (tmp_path / ".checkpoint.unfinished-abcdefgh").mkdir()
     train(recipe(), digits, tmp_path, threads=1)
     assert contents(tmp_path / "checkpoint") == before
-    assert not (tmp_path / ".checkpoint.abcdefgh").exists()
+    assert not (tmp_path / ".checkpoint.unfinished-abcdefgh").exists()
 
 
 def test_without_held_out_digits_there_are_no_figures_of_them(tmp_path: Path, digits: Digits) -> None:

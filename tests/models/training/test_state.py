@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import torch
 from safetensors import safe_open
@@ -10,8 +11,9 @@ from models.data import Digits
 from models.errors import TrainingError
 from models.training import train
 from models.training.folder import locked
+from models.training.reporting import METRICS_FILE
 from models.training.state import STATE_FILE, read_progress
-from tests.models.training.recipes import make_recipe
+from tests.models.training.recipes import first, make_recipe
 
 
 @pytest.fixture
@@ -100,6 +102,33 @@ def test_resuming_where_nothing_was_saved_begins(tmp_path: Path, digits: Digits)
     assert end.epoch == 1
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_checkpoint_without_the_state_of_its_run_is_not_written_over(
+    interrupted: Path, digits: Digits, asked: bool
+) -> None:
+    resume(interrupted, digits)
+    (interrupted / STATE_FILE).unlink()
+    before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=r"holds a checkpoint, and no state .*: name another"):
+        train(make_recipe(), digits, interrupted, threads=1, resume=asked)
+    assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_was_killed_before_its_first_state_begins_again(interrupted: Path, digits: Digits) -> None:
+    (interrupted / STATE_FILE).unlink()
+    assert "name another folder" in message(interrupted, digits, seed=5)
+    assert "name another folder" in message(interrupted, first(digits, 300))
+    resume(interrupted, digits)
+    progress = read_progress(interrupted)
+    assert progress is not None and progress.finished
+
+
+def test_a_run_whose_log_is_gone_goes_on(interrupted: Path, digits: Digits) -> None:
+    (interrupted / METRICS_FILE).unlink()
+    resume(interrupted, digits)
+    assert [orjson.loads(line)["epoch"] for line in (interrupted / METRICS_FILE).read_bytes().splitlines()] == [2, 3]
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
@@ -136,9 +165,9 @@ def test_a_state_that_is_a_folder_is_one_clear_line(interrupted: Path, digits: D
 
 
 def test_what_a_killed_run_was_writing_is_removed(interrupted: Path, digits: Digits) -> None:
-    (interrupted / ".checkpoint.abcdefgh").mkdir()
-    (interrupted / ".checkpoint.abcdefgh" / "config.json").write_bytes(b"{")
-    (interrupted / f".{STATE_FILE}.abcdefgh").write_bytes(b"half")
+    (interrupted / ".checkpoint.unfinished-abcdefgh").mkdir()
+    (interrupted / ".checkpoint.unfinished-abcdefgh" / "config.json").write_bytes(b"{")
+    (interrupted / f".{STATE_FILE}.unfinished-abcdefgh").write_bytes(b"half")
     resume(interrupted, digits)
     names = sorted(path.name for path in interrupted.iterdir())
     assert names == ["checkpoint", "metrics.jsonl", STATE_FILE, "tensorboard"]
