@@ -7,6 +7,7 @@ from torch.func import grad
 from models.distributions import FullGaussian
 from models.vae import VAE
 
+RESOLVED = 1e-3  # of a code and of 1: a difference over less would be of rounding alone
 LENGTHS = 1.0, 0.6, 0.3, 0.1, 0.0  # of each step what is tried; the best is taken
 
 
@@ -14,8 +15,9 @@ LENGTHS = 1.0, 0.6, 0.3, 0.1, 0.0  # of each step what is tried; the best is tak
 def laplace_approximation(model: VAE, x: Tensor, steps: int = 1, widened: float = 1.0) -> FullGaussian:
     """The Laplace approximation of p(z|x); it decodes Z + 6 codes an image and step.
 
-    The decoder, and the flow of a prior that has one, are linearized by differences over the encoder's sigmas: about as
-    far as the posterior looks. The covariance is that where the last step began.
+    The decoder, and the flow of a prior that has one, are linearized by differences over the encoder's sigmas, about as
+    far as the posterior looks, or over what float32 resolves if that is more. The covariance is that where the last
+    step began.
 
     Args:
         x: (N, D) images in [0, 1].
@@ -25,7 +27,7 @@ def laplace_approximation(model: VAE, x: Tensor, steps: int = 1, widened: float 
     Schraudolph 2002, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", section 3.
     """
     z, log_sigma = model.posterior(x)
-    sigma = log_sigma.exp()
+    sigma = log_sigma.exp().maximum(RESOLVED * (1 + z.abs()))
     moves = torch.diag_embed(sigma).movedim(1, 0)  # (Z, N, Z), each along one latent
     factor = moves.new_empty(0)
     slope = grad(lambda output: model.likelihood.log_prob(x, output).sum())
@@ -48,5 +50,5 @@ def laplace_approximation(model: VAE, x: Tensor, steps: int = 1, widened: float 
 
 
 def _slopes(values: Tensor, sigma: Tensor) -> Tensor:
-    """The derivatives (N, Z, E) by each latent of values (1 + Z, N, E), at a code and a sigma (N, Z) off along each."""
+    """The derivatives (N, Z, E) by each latent of values (1 + Z, N, E), at a code and a step (N, Z) off along each."""
     return (values[1:] - values[0]).movedim(0, 1) / sigma[..., None]

@@ -32,6 +32,20 @@ def test_of_a_linear_decoder_it_is_the_exact_posterior_wherever_the_encoder_poin
     torch.testing.assert_close(found.precision_matrix, (precision / widened**2).expand(len(x), -1, -1))
 
 
+@pytest.mark.parametrize("prior", [{"kind": "standard-normal"}, {"kind": "flow", "couplings": 2, "hidden": [5]}])
+def test_an_encoder_that_is_all_too_sure_leaves_a_covariance(prior: dict[str, object]) -> None:
+    config = {"kind": "vae", "architecture": {"encoder": [5], "latents": 3, "decoder": [6]}, "prior": prior}
+    model = build(ModelConfig.model_validate(config | {"likelihood": {"kind": "bernoulli"}})).requires_grad_(False)
+    assert isinstance(model, VAE)
+    x = binary_images(4)
+    model.encoder.layers[-1].weight[3:] = 0
+    factors = []
+    for log_sigma in (-4.0, -20.0):  # the second vanishes beside the code
+        model.encoder.layers[-1].bias[3:] = log_sigma
+        factors.append(laplace_approximation(model, x).factor)
+    torch.testing.assert_close(*factors, atol=0.02, rtol=0.02)
+
+
 def test_a_flow_bends_the_prior_that_the_mode_and_the_precision_see() -> None:
     model = mixed(linear_gaussian())
     flow = Flow(LATENTS, 3, (4,)).double()

@@ -6,11 +6,12 @@ from torch import Tensor
 
 from models.data import load_mnist
 from models.evaluation import importance_sample
-from models.evaluation.likelihood import STEPS, WIDENED
+from models.evaluation.likelihood import STEPS, WIDENED, nll_figures
 from models.laplace import laplace_approximation
 from models.vae import VAE
+from tests.models.evaluation.test_evaluate import build_kind
 from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, mixed, some_images
-from tests.models.tiny import tiny
+from tests.models.tiny import binary_images, tiny
 
 
 def estimate(model: VAE, x: Tensor, samples: int, generator: torch.Generator, chunk: int = 1000) -> Tensor:
@@ -104,6 +105,13 @@ def test_the_mixtures_weights_are_unbiased() -> None:
     ).exp()
     assert abs(ratios.mean() - 1) < 5 * ratios.std() / len(ratios) ** 0.5
     assert ratios.std() / len(ratios) ** 0.5 < 0.01
+
+
+def test_the_exact_posterior_is_measured_in_full_precision() -> None:
+    model = build_kind("linear")
+    x = binary_images(20)
+    full, half = (nll_figures(model, x, 5, precision, generator()) for precision in ("float32", "bfloat16"))
+    assert full == half and half["nll_precision"] == "float32" and half["nll_samples"] == 1
 
 
 def test_half_of_the_samples_are_the_posteriors_own() -> None:
