@@ -1,12 +1,18 @@
 """The model card: `config.json` told to a person."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from models.config import CheckpointConfig
 from models.kinds import KINDS
 from models.likelihoods import GaussianSpec
 
+RECIPES = Path(__file__).resolve().parent / "recipes"
+SAME = (
+    "The same recipe, data, torch, thread count and processor give the same weights to the bit; another processor "
+    "rounds otherwise, and gives figures that are alike."
+)
 METRICS_OF_TRAINING = ("validation_negative_elbo_nats",)  # which no evaluation measures
 # What is measured, in a reader's words; `reparam evaluate` gives the figures.
 METRICS = {
@@ -169,9 +175,12 @@ def _reconstruction(config: CheckpointConfig) -> str:
 
 def _making(config: CheckpointConfig) -> str:
     name, metrics = config.name, config.metrics
-    threads = f" --threads {config.training['threads']}" if "threads" in config.training else ""
     start = config.training.get("start", {}).get("name", "")
     before = f"\n\nIt begins with the weights in `{start}`, which come first." if "/" in start else ""
+    # Only MNIST's own digits have a licence that is known, and only the shipped recipes are where everybody finds them.
+    if "data_licence" not in config.training or not (RECIPES / f"{name}.toml").exists():
+        return f"## Making it again\n\nIts recipe is in `config.json`, under `training`.{before}\n\n{SAME}"
+    threads = f" --threads {config.training['threads']}" if "threads" in config.training else ""
     options = [
         f" --{option} {metrics[key]}"
         for option, key, default in (
@@ -194,8 +203,7 @@ def _making(config: CheckpointConfig) -> str:
         f".venv/bin/reparam train models/recipes/{name}.toml --data data/mnist --out runs/{name}{threads}\n"
         f".venv/bin/reparam evaluate runs/{name}/checkpoint --data data/mnist{''.join(options)} --update\n"
         f"```{before}\n\n"
-        "The same recipe, data, torch, thread count and processor give the same weights to the bit; another processor "
-        f"rounds otherwise, and gives figures that are alike.{unlike}"
+        f"{SAME}{unlike}"
     )
 
 

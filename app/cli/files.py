@@ -125,12 +125,12 @@ def _read_latents(path: Path, width: int) -> "Array":
             latents = load(data)["mean"]
         else:
             file = np.load(io.BytesIO(data), allow_pickle=False)
-            latents = file if path.suffix == ".npy" else file["mean"]
+            latents = file if isinstance(file, np.ndarray) else file["mean"]
         if latents.dtype.kind not in "iuf":
             raise InputError(f"expected real numbers, found {latents.dtype}")
         return rows_of_numbers("latents", latents.tolist(), width)
-    except (InputError, ValueError, TypeError, KeyError, EOFError, SafetensorError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, TypeError, KeyError, EOFError, MemoryError, SafetensorError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or ["too large"])[0]
         raise InputError(f"{path}: expected latent vectors, N lists of {width} numbers: {reason}") from error
 
 

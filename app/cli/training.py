@@ -17,7 +17,8 @@ def train(
     data: DATA = Path("data/mnist"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR, if one began there.")] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; left out, all, or as many as a resumed run began with.")
+        int | None,
+        typer.Option(min=1, max=1024, help="CPU threads; left out, all, or as many as a resumed run began with."),
     ] = None,
 ) -> None:
     """Train a model and keep its best weights.
@@ -51,10 +52,16 @@ def train(
 
 
 def _commit() -> str | None:
-    """The commit this program is at, marked when its files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
+    """The commit this program is at, marked when its files differ from it; None outside a checkout of its own."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+
     try:
-        git = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
-        return subprocess.run(git, cwd=here, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+        if Path(git("rev-parse", "--show-toplevel")) != root:  # it is installed within somebody else's
+            return None
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--match=")
     except (OSError, subprocess.CalledProcessError):
         return None

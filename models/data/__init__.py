@@ -2,7 +2,7 @@
 
 from models.data.fetch import MIRRORS, FetchEvent, fetch_mnist
 from models.data.idx import read_idx, write_idx
-from models.data.mnist import SHA256, Digits, FileInfo, info, load_mnist, origin
+from models.data.mnist import SHA256, Digits, FileInfo, info, load_mnist, origin, readable
 
 __all__ = [
     "MIRRORS",
@@ -15,5 +15,6 @@ __all__ = [
     "load_mnist",
     "origin",
     "read_idx",
+    "readable",
     "write_idx",
 ]

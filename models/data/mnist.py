@@ -3,6 +3,7 @@
 Source: LeCun, Cortes & Burges, "The MNIST database of handwritten digits".
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,13 @@ def origin(folder: Path) -> dict[str, str]:
     (path,) = find_files(Path(folder), [name])
     if sha256_unpacked(path) == SHA256[name]:
         return {"data": "MNIST, training digits (LeCun, Cortes & Burges)", "data_licence": "CC BY-SA 3.0"}
-    return {"data": f"`{path.resolve().parent.name}/{path.name}`, which is not MNIST's own file of 60,000 digits"}
+    name = readable(f"{path.resolve().parent.name}/{path.name}")
+    return {"data": f"`{name}`, which is not MNIST's own file of 60,000 digits"}
+
+
+def readable(name: str) -> str:
+    """A file's name as text, also where its bytes are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def find_files(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -103,13 +103,22 @@ def _spectrum(kl: list[float]) -> Figure:
 
 def _curves(lines: bytes) -> Figure:
     """Of `metrics.jsonl`, a line an epoch."""
-    reports = [orjson.loads(line) for line in lines.splitlines()]
+    reports = [report for line in lines.splitlines() if (report := _report(line))]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for key, label in (("negative_elbo", "training digits"), ("validation_negative_elbo", "held-out digits")):
-        points = [(report["epoch"], report[key]) for report in reports if report[key] is not None]
+        points = [(report["epoch"], report[key]) for report in reports if report.get(key) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), label=label)
     axes.set(title="what training minimised", xlabel="epoch", ylabel="nats")
     axes.legend()
     return figure
+
+
+def _report(line: bytes) -> dict[str, Any] | None:
+    """A line of `metrics.jsonl`; None if a run that was killed left it half-written, or another program wrote it."""
+    try:
+        report = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return report if isinstance(report, dict) and "epoch" in report else None

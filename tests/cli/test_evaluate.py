@@ -113,6 +113,9 @@ def test_what_cannot_be_measured_is_told_first(checkpoint: Path, mnist: Path, tm
     file = checkpoint / "README.md"
     said = error(evaluate(checkpoint, mnist, output, "--out", str(file)))
     assert said == f"{file}: expected a folder for the report, found a file"
+    assert f"{file / 'report'}: expected a folder for the report: " in error(
+        evaluate(checkpoint, mnist, output, "--out", str(file / "report"))
+    )
     (checkpoint / "model.safetensors").write_bytes(b"damaged")
     assert error(evaluate(checkpoint, mnist, output)).startswith(f"{checkpoint}/model.safetensors: expected sha256 ")
 

@@ -84,6 +84,8 @@ def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
         (("decode", "deep.json"), "deep.json: expected latent vectors"),
         (("decode", "huge.json"), "huge.json: expected latent vectors"),
         (("decode", "complex.npy"), "complex.npy: expected latent vectors"),
+        (("decode", "larger-than-memory.npy"), "larger-than-memory.npy: expected latent vectors"),
+        (("decode", "archive.npy"), "archive.npy: expected latent vectors, N lists of 40 numbers: 'mean is not a file"),
         (("sample", "--out", "digits.gif"), "expected a name ending in .png, .npy, found .gif"),
     ],
 )
@@ -98,6 +100,11 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[object, ...], wo
     (tmp_path / "other.json").write_text('{"codes": []}')
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "huge.json").write_text(json.dumps({"latents": [[10**400] * 50]}))
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 50)}
+    with (tmp_path / "larger-than-memory.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    np.savez(tmp_path / "archive.npz", codes=np.zeros((1, 50)))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
     np.save(tmp_path / "complex.npy", np.zeros((1, 50), np.complex64))
     np.save(tmp_path / "pickle.npy", np.array([{}]), allow_pickle=True)
     assert words in reparam(*arguments, cwd=tmp_path, status=1)

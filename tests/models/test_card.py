@@ -51,7 +51,18 @@ def test_the_card_says_where_the_weights_come_from() -> None:
         "binarize": "True",
     }
     assert expected.items() <= rows(card).items()
-    assert "reparam train models/recipes/tiny.toml" in card
+
+
+def test_the_card_of_a_shipped_recipe_on_mnist_says_how_to_make_it_again() -> None:
+    made = "reparam train models/recipes/mnist-mlp.toml"
+    assert made in render_card(config(name="mnist-mlp", training=TRAINING))
+    other_data = {key: value for key, value in TRAINING.items() if key != "data_licence"}
+    for card in (
+        render_card(config(training=TRAINING)),  # whose recipe nobody else has
+        render_card(config(name="mnist-mlp", training=other_data)),
+    ):
+        assert "reparam train" not in card and "data fetch" not in card
+        assert "recipe is in `config.json`" in card and "the same weights to the bit" in card
 
 
 def test_the_card_says_what_the_model_is() -> None:
@@ -152,9 +163,9 @@ def test_a_closed_form_has_no_training_settings() -> None:
 
 def test_the_command_that_measures_has_the_options_it_was_given() -> None:
     given = {"nll_samples": 50, "nll_precision": "bfloat16", "evaluation_seed": 3, "unlike": "fashion-mnist"}
-    card = render_card(config(training=TRAINING, metrics=given))
+    card = render_card(config(name="mnist-mlp", training=TRAINING, metrics=given))
     options = "--samples 50 --precision bfloat16 --seed 3 --unlike data/fashion-mnist --update"
-    assert f"reparam evaluate runs/tiny/checkpoint --data data/mnist {options}\n" in card
+    assert f"reparam evaluate runs/mnist-mlp/checkpoint --data data/mnist {options}\n" in card
     assert "`data/fashion-mnist` holds" in card
     usual = {"nll_samples": 1000, "nll_precision": "float32", "evaluation_seed": 0}
-    assert "--data data/mnist --update\n" in render_card(config(training=TRAINING, metrics=usual))
+    assert "--data data/mnist --update\n" in render_card(config(name="mnist-mlp", training=TRAINING, metrics=usual))

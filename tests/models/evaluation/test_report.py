@@ -44,3 +44,11 @@ def test_the_report_has_every_figure_and_picture(
         width, height = struct.unpack(">II", (out / name).read_bytes()[16:24])
         assert width > 200 and height > 100
     assert draw_pictures(model, digits, figures, tmp_path / "none", 0).keys() == expected
+
+
+def test_lines_that_are_no_reports_of_epochs_are_left_out_of_the_curves(mnist: Path, tmp_path: Path) -> None:
+    model, digits = build_kind("ae"), first(load_mnist(mnist, "test"), 20)
+    lines = [json.dumps(EPOCHS[0]), '{"epoch": 99, "st', '{"loss": 1}', "[]", ""]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    pictures = draw_pictures(model, digits, evaluate(model, digits, samples=1), tmp_path, 0)
+    assert all(len(line.get_xdata()) == 1 for line in pictures["training.png"].axes[0].lines)
