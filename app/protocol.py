@@ -2,11 +2,13 @@
 
 import asyncio
 import secrets
+import sys
 from collections import deque
 from http import HTTPStatus
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -33,7 +35,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_head = False
-        self._full = False  # so many requests in a row were taken that the connection ends with the last one's answer
+        self._data = b""  # that the parser was given last
+        self._upgrade = False  # the head that was read last asks for another protocol
+        self._full = False  # nothing more is taken: the connection ends with the answer to the last request that was
         self._kept_bytes = 0  # of a head, or of trailers: since the message began, or since a piece of its body
         self._adds = False  # whether what is being parsed is no more than that
         self._running: RequestResponseCycle | None = None  # with pipelining, `cycle` is the last of several
@@ -78,12 +82,20 @@ class BoundedProtocol(HttpToolsProtocol):
             found = b", ".join(codings).decode("latin-1")
             self._refuse(501, "not-implemented", f"expected no Transfer-Encoding but chunked, found {found:.200}")
             raise ValueError(found)  # stops the parser
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrade = True
+            return
         hosts = sum([name == b"host" for name, _ in self.headers])
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             self._refuse(400, "malformed-request", f"expected one Host header, found {hosts}")
             raise ValueError(f"{hosts} hosts")  # stops the parser
         self._in_head = False
         self._stop_waiting()
+        if b"://" in self.url:  # RFC 9112, section 3.2.2: of such a target the path may be empty
+            target = httptools.parse_url(self.url)
+            self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -100,6 +112,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._kept_bytes, self._adds = 0, False
 
     def on_message_complete(self) -> None:
+        if self._upgrade:
+            return
         super().on_message_complete()
         self._kept_bytes, self._adds = 0, False
 
@@ -107,7 +121,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._full:
             return
         self._adds = True
-        super().data_received(data)
+        self._parse(data)
+        self._data = b""
         if self.transport.is_closing():
             return
         if self._adds:
@@ -118,6 +133,10 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
         if self._due is None and self._answered():
             self._await()
+
+    def _parse(self, data: bytes) -> None:
+        self._data = data
+        super().data_received(data)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         self._running = cycle
@@ -176,8 +195,26 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(400, "malformed-request", "expected an HTTP/1.1 request with a known method, found something else")
 
     def _unsupported_upgrade_warning(self) -> None:
-        """The request is answered as if it asked for no other protocol; after it the parser takes nothing more."""
-        if self._answered():
+        """The request is answered as if it asked for no other protocol (RFC 9110, section 7.8).
+
+        The parser takes what follows such a head for that protocol's, the body as well; so another one reads the head
+        again, without what it asks for. After a CONNECT nothing more is taken.
+        """
+        if self._upgrade:
+            error = sys.exception()
+            assert error is not None  # noqa: S101  it is the parser's, and says where the head ends
+            rest = self._data[error.args[0] :]
+            first = b"%b %b HTTP/%b\r\n" % (
+                self.parser.get_method(),
+                self.url,
+                self.parser.get_http_version().encode("ascii"),
+            )
+            kept = [name + b": " + value + b"\r\n" for name, value in self.headers if name != b"upgrade"]
+            self._upgrade = False
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self._parse(b"".join((first, *kept, b"\r\n", rest)))
+        elif self._answered():
             self.transport.close()
         else:
             self.cycle.keep_alive = False
@@ -224,7 +261,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, name: str, detail: str) -> None:
-        """Answer with a problem and close; only close where the caller would take it for another request's answer."""
+        """Answer with a problem and close; where the caller would take it for another request's answer only close, and
+        where such a request is whole, once that is answered.
+        """
         self._stop_waiting()
         if self.transport.is_closing():
             return
@@ -235,12 +274,16 @@ class BoundedProtocol(HttpToolsProtocol):
                 f"HTTP/1.1 {status} {title}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
                 f"x-request-id: {request_id}\r\nconnection: close\r\n"
             )
-            self.transport.write(head.encode("ascii") + SECURITY + b"\r\n" + body)
+            usual = b"".join(name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers)
+            self.transport.write(head.encode("ascii") + usual + SECURITY + b"\r\n" + body)
             if "engine" in self.app_state:  # the service's own: what answers during the start counts nothing
                 access_log = self.app_state["settings"].access_log
                 note_refused(self.client, status, name, request_id, access_log)
             if self.cycle is not None:
                 self._hang_up(self.cycle)
+        elif not self.cycle.more_body:
+            self._full, self.cycle.keep_alive = True, False
+            return
         self.transport.close()
 
     def _may_answer(self) -> bool:

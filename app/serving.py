@@ -33,6 +33,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         server_header=False,
         access_log=False,

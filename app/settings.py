@@ -69,6 +69,11 @@ class Settings(BaseSettings):
         description="How long a request's head, and then its body, may take to arrive, and how long a caller may take "
         "nothing of an answer.",
     )
+    keep_alive_s: PositiveInt = Field(
+        75,
+        le=3600,
+        description="How long a connection may be idle between two requests; a proxy in front should keep it for less.",
+    )
     max_body_bytes: PositiveInt = Field(
         32 * 2**20, description="Largest request body, as it is sent and as it is when expanded."
     )

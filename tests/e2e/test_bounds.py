@@ -219,18 +219,75 @@ def test_a_body_is_asked_for_if_it_will_be_read(server: str) -> None:
         assert _status(link) == 415
 
 
-def test_a_request_for_another_protocol_is_answered_and_the_connection_closed(server: str) -> None:
+UPGRADE = (
+    b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"  # as Java's client asks
+)
+
+
+def test_a_request_for_another_protocol_is_answered_in_this_one(server: str) -> None:
     with connection(server) as link:
-        link.sendall(ALIVE[:-2] + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n" + ALIVE)
-        answer = _whole(link)
-    assert answer.count(b"HTTP/1.1 200 ") == 1 and b"connection: close" in answer
+        link.sendall((ALIVE[:-2] + UPGRADE + b"\r\n") * 2 + ALIVE[:-2] + b"connection: close\r\n\r\n")
+        assert _whole(link).count(b"HTTP/1.1 200 ") == 3
 
 
-def test_what_is_no_http_after_requests_in_a_row_leaves_no_traceback(conv: str) -> None:
-    with running("--model", conv) as (url, _), connection(url) as link:  # which looks for one at its end
-        link.sendall(b"GET /v1/sample?count=500 HTTP/1.1\r\nhost: x\r\n\r\n" + ALIVE + b"BREW\r\n\r\n")
-        assert _whole(link) == b""  # as the first answer is yet to come, nothing else can be told
-        assert get(f"{url}/v1/sample?count=500").status_code == 200  # by then the first one was made, too
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("split", [0, 30, -2, None])  # of all that is sent, before its end, or before its body
+def test_the_body_of_such_a_request_is_read(server: str, chunked: bool, split: int | None) -> None:
+    head = b"POST /v1/sample?model=mnist-mlp HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" + UPGRADE
+    if chunked:
+        head, body = head + b"transfer-encoding: chunked\r\n\r\n", b'5\r\n{"see\r\n5\r\nd":7}\r\n0\r\n\r\n'
+    else:
+        head, body = head + b"content-length: 10\r\n\r\n", b'{"seed":7}'
+    sent = head + body
+    at = len(head) if split is None else split
+    with connection(server) as link:
+        for _ in range(2):
+            for part in (sent[:at], sent[at:]):
+                link.sendall(part)
+                time.sleep(0.02)
+            answer = HTTPResponse(link)
+            answer.begin()
+            assert answer.status == 200 and answer.headers["x-seed"] == "7"
+            answer.read()
+
+
+def test_connect_is_refused(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(b"CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\n\r\n")
+        assert _whole(link).startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize(("target", "status"), [(b"", 200), (b"?a=1", 200), (b"/healthz", 200), (b"/nowhere", 404)])
+def test_a_target_may_have_the_absolute_form(server: str, target: bytes, status: int) -> None:
+    with connection(server) as link:
+        link.sendall(b"GET http://x%b HTTP/1.1\r\nhost: x\r\n\r\n" % target)
+        assert _status(link) == status
+
+
+def test_a_client_of_http_1_0_is_not_told_to_go_on(server: str) -> None:
+    with connection(server) as link:
+        head = b"POST /v1/decode HTTP/1.0\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n"
+        link.sendall(head + b"content-length: 2\r\n\r\n{}")
+        assert _whole(link).startswith(b"HTTP/1.1 422 ")
+
+
+def test_an_idle_connection_is_kept_as_long_as_is_set(conv: str) -> None:
+    with running("--model", conv, REPARAM_KEEP_ALIVE_S="1") as (url, _), connection(url) as link:
+        link.sendall(ALIVE)
+        assert _status(link) == 200
+        began = time.monotonic()
+        assert link.recv(1) == b""
+        assert 0.9 < time.monotonic() - began < 4
+
+
+def test_whole_requests_are_answered_also_where_no_http_follows(conv: str) -> None:
+    with running("--model", conv) as (url, _):  # which looks for a traceback at its end
+        for first in (b"GET /v1/sample?count=500 HTTP/1.1\r\nhost: x\r\n\r\n", b""):
+            with connection(url) as link:
+                link.sendall(first + ALIVE + b"BREW\r\n\r\n" + ALIVE)
+                answers = _whole(link).split(b"HTTP/1.1 ")[1:]
+            assert [answer[:3] for answer in answers] == [b"200"] * (2 if first else 1)
+            assert b"connection: close" in answers[-1]
 
 
 def test_a_body_and_the_beginning_of_a_head_may_come_together(server: str) -> None:
@@ -249,6 +306,12 @@ def test_what_is_no_http_is_a_problem(server: str, line: bytes) -> None:
         link.sendall(line)
         status, problem = _answer(link)
     assert status == 400 and problem["type"] == "urn:reparam:problem:malformed-request" and problem["request_id"]
+
+
+def test_a_refusal_has_a_date(server: str) -> None:
+    with connection(server) as link:
+        link.sendall(b"BREW /v1/sample HTTP/1.1\r\n\r\n")
+        assert b"\r\ndate: " in _whole(link)
 
 
 def test_over_the_bounds_calls_are_refused_at_once_and_the_others_answered(server: str) -> None:
