@@ -48,6 +48,7 @@ class RateLimiter:
         self.timeout_s = timeout_s
         self.policy = ", ".join(f'"{_name(limit)}";q={limit.amount};w={limit.get_expiry()}' for limit in self.limits)
         self._retry_at: float | None = None  # of a storage that failed
+        self._turns = asyncio.Semaphore(CONNECTIONS)  # to wait for one is no failure of the storage
 
     @classmethod
     def load(cls, limits: str, settings: Settings) -> Self:
@@ -71,9 +72,18 @@ class RateLimiter:
             RateLimitedError: it is one too many.
             UncountedError: the storage fails, and requests are refused then.
         """
+        if self._left_alone():
+            return self._uncounted()
+        async with self._turns:
+            return await self._count_in_turn(caller)
+
+    def _left_alone(self) -> bool:
+        return self._retry_at is not None and time.monotonic() < self._retry_at
+
+    async def _count_in_turn(self, caller: str) -> dict[str, str]:
+        if self._left_alone():  # it failed meanwhile
+            return self._uncounted()
         if self._retry_at is not None:
-            if time.monotonic() < self._retry_at:
-                return self._uncounted()
             self._retry_at = time.monotonic() + RETRY_S  # the others go on until this one knows
         try:
             async with asyncio.timeout(self.timeout_s):

@@ -1,5 +1,6 @@
 """A caller over its limit is refused and told when to come back; a storage that fails does not stop the service."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.access import check_access
+from app.access.rates import CONNECTIONS, RateLimiter
+from app.errors import RateLimitedError
 from app.main import create_app
 from app.settings import Settings
 from models.errors import InputError
@@ -160,6 +163,38 @@ def test_two_instances_share_a_limit_in_redis(redis: RedisServer) -> None:
         assert _statuses(b, 1, **{"x-api-key": OTHER}) == [200]
     keys = redis.ask("DBSIZE")
     assert keys == b":2"  # a counter a key, and nothing of the keys themselves
+
+
+def test_many_at_once_wait_for_a_connection_to_redis_and_all_are_counted(redis: RedisServer) -> None:
+    at_once: list[int] = []
+
+    async def main() -> list[bool]:
+        limiter = RateLimiter.load("10/hour", Settings(rate_limit_storage=SecretStr(redis.url)))
+        hit, counting = limiter.window.hit, 0
+
+        async def counted(*arguments: Any) -> bool:
+            nonlocal counting
+            counting += 1
+            at_once.append(counting)
+            await asyncio.sleep(0.05)
+            counting -= 1
+            return await hit(*arguments)
+
+        limiter.window.hit = counted  # type: ignore[method-assign]
+
+        async def passes() -> bool:
+            try:
+                return "RateLimit" in await limiter.count("one")
+            except RateLimitedError:
+                return False
+
+        try:
+            return await asyncio.gather(*(passes() for _ in range(100)))  # which takes longer than a storage may
+        finally:
+            await limiter.close()
+
+    assert sum(asyncio.run(main())) == 10
+    assert max(at_once) == CONNECTIONS  # who waits for one does not wait for the storage
 
 
 def test_calls_pass_while_redis_hangs_and_are_counted_when_it_is_back(
