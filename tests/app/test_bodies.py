@@ -393,3 +393,14 @@ def test_a_small_file_of_a_large_picture_is_read_too(client: TestClient, media: 
     Image.new("L", (120, 90)).convert("RGB").save(file, kind, **({"compression": "tiff_lzw"} if kind == "TIFF" else {}))
     answer = post(client, "/v1/encode", file.getvalue(), media)
     assert answer.status_code == 200 and np.shape(answer.json()["mean"]) == (1, 50)
+
+
+def test_many_images_may_be_data_urls(roomy: TestClient, seven: bytes) -> None:
+    images = ["data:image/png;base64," + base64.b64encode(seven).decode()] * 300
+    answer = roomy.post("/v1/encode", json={"images": images})
+    assert answer.status_code == 200 and len(answer.json()["mean"]) == 300
+    many = b'{"images": [' + b", ".join(b'{"data:%d": 1}' % i for i in range(9000)) + b"]}"
+    assert (
+        "many members"
+        in assert_problem(post(roomy, "/v1/encode", many, "application/json"), 422, "malformed-request")["detail"]
+    )
