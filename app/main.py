@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.access import add_access
+from app.batching import OverloadedError
 from app.direct import Direct
 from app.engine import Engine
 from app.errors import add_error_handlers
@@ -24,6 +25,8 @@ from app.routes import RESOURCES, metrics
 from app.settings import Settings
 from app.state import State
 from app.traces import Traces
+
+PUBLISH_AGAIN_S = 1  # after the models were too busy to be described
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -50,8 +53,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.openapi = lambda: schema  # type: ignore[method-assign]
 
         async def reload() -> None:
-            if await engine.reload():
-                await publish()
+            if not await engine.reload():
+                return
+            while True:
+                try:
+                    await publish()
+                except OverloadedError:  # the examples in the schema are calls as any other
+                    await asyncio.sleep(PUBLISH_AGAIN_S)
+                else:
+                    return
 
         await publish()
         traces = Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None

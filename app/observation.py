@@ -108,7 +108,8 @@ def _operation(scope: Scope) -> str:
     """The operation that was asked for, also where it was refused before it was looked for."""
     route = scope.get("route")
     if route is None:
-        route = next((route for route in scope["app"].routes if route.matches(scope)[0] == Match.FULL), None)
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        route = next((route for route in scope["app"].routes if route.matches(asked)[0] == Match.FULL), None)
     return getattr(route, "operation_id", None) or UNKNOWN
 
 

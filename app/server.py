@@ -113,7 +113,7 @@ class Server(uvicorn.Server):
         try:
             await self.lifespan.state["reload"]()
         except Exception:
-            logger.exception("the models were not reloaded; the old ones go on")
+            logger.exception("SIGHUP: the models were not all reloaded, or are not described anew")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for acceptor in self.servers:

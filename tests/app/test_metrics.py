@@ -107,3 +107,14 @@ def test_it_can_be_turned_off() -> None:
     with TestClient(create_app(Settings(models="mnist-mlp", metrics=False))) as client:
         assert_problem(client.get("/metrics"), 404, "not-found")
         assert "/metrics" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_a_head_that_is_refused_is_counted_as_what_it_asks_for() -> None:
+    key = "a-key-of-some-length"
+    app = create_app(Settings(models="mnist-mlp", api_keys=SecretStr(key), open_metrics=True))
+    with TestClient(app) as client:
+        before = scrape(client)
+        assert client.head("/v1/models").status_code == 401
+        after = scrape(client)
+    labels = {"operation": "list_models", "status": "401"}
+    assert _value(after, "reparam_requests_total", **labels) - _value(before, "reparam_requests_total", **labels) == 1
