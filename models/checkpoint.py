@@ -153,11 +153,16 @@ def update_checkpoint(
     """
     config = read_config(folder)
     path = folder / config.weights.file
-    if config.weights.sha256 != weights_sha256:
-        raise CheckpointError(
-            f"{path}: expected the weights that were measured, sha256 {weights_sha256}, found {config.weights.sha256}: "
-            "the checkpoint was exchanged meanwhile, and nothing is written into it"
-        )
+
+    def check() -> None:
+        found = read_config(folder).weights.sha256
+        if found != weights_sha256:
+            raise CheckpointError(
+                f"{path}: expected the weights that were measured, sha256 {weights_sha256}, found {found}: "
+                "the checkpoint was exchanged meanwhile, and nothing is written into it"
+            )
+
+    check()
     files: dict[str, bytes] = {config.weights.file: _read_hashed(path, weights_sha256)}
     changes: dict[str, Any] = {"novelty": novelty or config.novelty}
     if metrics is not None:
@@ -169,9 +174,9 @@ def update_checkpoint(
         changes["map"] = MapFile(sha256=hashlib.sha256(data).hexdigest())
         files[changes["map"].file] = data
     elif config.map:
-        files[config.map.file] = _read(folder / config.map.file)
+        files[config.map.file] = _read_hashed(folder / config.map.file, config.map.sha256)
     config = config.model_copy(update=changes)
-    write_folder_atomically(folder, files | _documents(config), FILES)
+    write_folder_atomically(folder, files | _documents(config), FILES, check)
     return config
 
 

@@ -5,7 +5,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 AT_FDCWD = -100
@@ -40,18 +41,26 @@ def write_atomically(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def write_folder_atomically(folder: Path, files: Mapping[str, bytes], own: Collection[str] | None = None) -> None:
+def write_folder_atomically(
+    folder: Path,
+    files: Mapping[str, bytes],
+    own: Collection[str] | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Make `folder` hold `files`: written beside it, flushed to the disk, exchanged with it.
 
     Args:
         own: the names that the folder's other files can have that go; whatever has another name is somebody else's, and
             stays. None: all of them go.
-    Raises: OSError: if it cannot be written; what was at `folder` is then as it was.
+        check: is called right before the exchange, which does not happen if it raises.
+    Raises: OSError: if it cannot be written, or what is somebody else's cannot be moved; what was at `folder` is then
+        as it was.
     """
     folder = folder.resolve()  # a link to the folder stays a link
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
+    own = None if own is None else {*own, *files}
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_unfinished(folder)))
     try:
         for name, data in files.items():
@@ -60,10 +69,14 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes], own: Colle
             (beside / name).chmod(0o644)
         beside.chmod(0o755)
         _sync_folder(beside)
+        _check_movable(folder, own)
+        check()
         _swap(beside, folder)
     finally:
+        for left in _left(folder):
+            _rescue(left, folder, own)
         if beside.exists():  # the old one, or where something failed the new one
-            _retire(beside, folder, None if own is None else {*own, *files})
+            _remove(beside, own)
     _sync_folder(folder.parent)
 
 
@@ -73,11 +86,12 @@ def remove_unfinished(path: Path, own: Collection[str] | None = None) -> None:
     Args:
         own: as in `write_folder_atomically`.
     """
-    prefix = _unfinished(path)
-    for beside in path.parent.iterdir():
-        # Eight characters are what tempfile appends; `.old` below is not among them.
-        if beside.name.startswith(prefix) and len(beside.name) == len(prefix) + 8:
-            _retire(beside, path, own) if beside.is_dir() else beside.unlink()
+    for left in _left(path):
+        if left.is_dir():
+            _rescue(left, path, own)
+            _remove(left, own)
+        else:
+            left.unlink()
 
 
 def _unfinished(path: Path) -> str:
@@ -85,13 +99,42 @@ def _unfinished(path: Path) -> str:
     return f".{path.name}.unfinished-"
 
 
-def _retire(old: Path, folder: Path, own: Collection[str] | None) -> None:
-    """Remove a folder whose place another has; what in it is somebody else's goes over to that one."""
-    if own is not None:
+def _left(path: Path) -> list[Path]:
+    """What was or is being written beside a path."""
+    prefix = _unfinished(path)
+    # Eight characters are what tempfile appends; `.old` below is not among them.
+    return [one for one in path.parent.iterdir() if one.name.startswith(prefix) and len(one.name) == len(prefix) + 8]
+
+
+def _check_movable(folder: Path, own: Collection[str] | None) -> None:
+    """Raises: PermissionError: if a folder in it is somebody else's and cannot be moved, for want of the right to write."""
+    for entry in folder.iterdir() if own is not None and folder.exists() else ():
+        if entry.name not in (own or ()) and entry.is_dir() and not (entry.is_symlink() or os.access(entry, os.W_OK)):
+            raise PermissionError(errno.EACCES, "expected to be able to move it", str(entry))
+
+
+def _rescue(old: Path, folder: Path, own: Collection[str] | None) -> None:
+    """Move somebody else's over from a folder to the one that took its place. Where another does so, too, one of both
+    finds nothing.
+    """
+    if own is None or not folder.is_dir():
+        return
+    with suppress(OSError):
         for entry in list(old.iterdir()):
             if entry.name not in own and not os.path.lexists(folder / entry.name):
-                entry.rename(folder / entry.name)
-    shutil.rmtree(old, ignore_errors=True)
+                with suppress(OSError):
+                    entry.rename(folder / entry.name)
+
+
+def _remove(old: Path, own: Collection[str] | None) -> None:
+    """Remove a folder, unless somebody else's is still in it."""
+    if own is not None:
+        for name in own:
+            (old / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            old.rmdir()
+    else:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_through(descriptor: int, data: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.card import METRICS_OF_TRAINING
 from models.checkpoint import CONFIG_FILE, FILES, read_config
 from models.data import Digits
 from models.errors import CheckpointError, TrainingError
@@ -75,12 +76,14 @@ def _check_free(out: Path, recipe: Recipe, data_sha256: str) -> None:
     if not (checkpoint / CONFIG_FILE).exists():
         return
     try:
-        training = read_config(checkpoint).training
+        config = read_config(checkpoint)
     except CheckpointError:
-        training = {}
+        config = None
     # A run may have been killed after it wrote the checkpoint, before it wrote where it is: it does that again.
+    measured = config and config.metrics.keys() - METRICS_OF_TRAINING
+    training = config.training if config else {}
     found = training.get("recipe"), training.get("images_sha256"), training.get("epochs", 1)
-    if found != (recorded(recipe), data_sha256, 1):
+    if measured or found != (recorded(recipe), data_sha256, 1):
         raise TrainingError(f"{out} holds a checkpoint, and no state of the run that made it: name another folder")
 
 

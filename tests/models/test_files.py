@@ -164,4 +164,37 @@ def test_so_does_it_where_a_process_was_killed_after_the_exchange(tmp_path: Path
     remove_unfinished(folder, own=("a", "b", "c"))
     assert contents(folder) == NEW | {"theirs": b"theirs"}
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-    assert not (tmp_path / ".file.abcdefgh").exists()
+
+
+def test_the_next_exchange_brings_it_back_and_never_over_what_is_there(tmp_path: Path) -> None:
+    folder, old = tmp_path / "folder", tmp_path / ".folder.unfinished-abcdefgh"
+    write_folder_atomically(folder, NEW | {"made anew": b"new"})
+    write_folder_atomically(old, OLD | {"theirs": b"theirs", "made anew": b"old"})
+    write_folder_atomically(folder, OLD, own=("a", "b", "c"))
+    assert contents(folder) == OLD | {"theirs": b"theirs", "made anew": b"new"}
+    remove_unfinished(folder, own=("a", "b", "c"))
+    assert contents(old) == {"made anew": b"old"}
+
+
+def test_a_check_that_fails_before_the_exchange_leaves_what_was_there(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    write_folder_atomically(folder, OLD)
+
+    def refuse() -> None:
+        raise ValueError("exchanged meanwhile")
+
+    with pytest.raises(ValueError, match="exchanged meanwhile"):
+        write_folder_atomically(folder, NEW, own=("a", "b", "c"), check=refuse)
+    assert contents(folder) == OLD
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_that_cannot_be_moved_stops_the_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    write_folder_atomically(folder, OLD)
+    (folder / "export").mkdir()
+    monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match="export"):
+        write_folder_atomically(folder, NEW, own=("a", "b", "c"))
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "export"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

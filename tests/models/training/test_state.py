@@ -7,6 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from models.checkpoint import read_config, update_checkpoint
 from models.data import Digits
 from models.errors import TrainingError
 from models.training import train
@@ -121,6 +122,14 @@ def test_a_run_that_was_killed_before_its_first_state_begins_again(interrupted: 
     resume(interrupted, digits)
     progress = read_progress(interrupted)
     assert progress is not None and progress.finished
+
+
+def test_what_was_measured_of_a_checkpoint_without_state_is_kept(interrupted: Path, digits: Digits) -> None:
+    (interrupted / STATE_FILE).unlink()
+    checkpoint = interrupted / "checkpoint"
+    update_checkpoint(checkpoint, read_config(checkpoint).weights.sha256, metrics={"test_nll_nats": 99.25})
+    assert "name another folder" in message(interrupted, digits)
+    assert read_config(checkpoint).metrics["test_nll_nats"] == 99.25
 
 
 def test_a_run_whose_log_is_gone_goes_on(interrupted: Path, digits: Digits) -> None:
