@@ -115,6 +115,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._upgrade:
             return
         super().on_message_complete()
+        if self.cycle.response_complete:  # it was answered before; from here on the connection is idle
+            self.cycle.more_body = False
+            self._stop_waiting()
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         self._kept_bytes, self._adds = 0, False
 
     def data_received(self, data: bytes) -> None:
@@ -131,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 found = f"head: expected at most {MAX_HEAD_BYTES} bytes of headers, found more"
                 self._refuse(431, "head-too-large", found)
                 return
-        if self._due is None and self._answered():
+        if self._due is None and self._answered() and self.timeout_keep_alive_task is None:
             self._await()
 
     def _parse(self, data: bytes) -> None:
@@ -168,6 +175,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._answered() and self.cycle.more_body:  # the rest of what nobody reads comes in time, too
+            self._await()
         self._await_taker()
 
     def pause_writing(self) -> None:

@@ -107,7 +107,7 @@ def _left(path: Path) -> list[Path]:
 
 
 def _check_movable(folder: Path, own: Collection[str] | None) -> None:
-    """Raises: PermissionError: if a folder in it is somebody else's and cannot be moved, for want of the right to write."""
+    """Raises: PermissionError: if a folder in it is somebody else's and may not be moved."""
     for entry in folder.iterdir() if own is not None and folder.exists() else ():
         if entry.name not in (own or ()) and entry.is_dir() and not (entry.is_symlink() or os.access(entry, os.W_OK)):
             raise PermissionError(errno.EACCES, "expected to be able to move it", str(entry))

@@ -41,11 +41,12 @@ class RateLimiter:
         storage: CountStorage,
         on_failure: Literal["open", "closed"],
         timeout_s: float,
+        patience_s: float,
     ) -> None:
         self.limits = sorted(limits, key=RateLimitItem.get_expiry)
         self.window = SlidingWindowCounterRateLimiter(storage)
         self.on_failure = on_failure
-        self.timeout_s = timeout_s
+        self.timeout_s, self._patience_s = timeout_s, patience_s
         self.policy = ", ".join(f'"{_name(limit)}";q={limit.amount};w={limit.get_expiry()}' for limit in self.limits)
         self._retry_at: float | None = None  # of a storage that failed
         self._turns = asyncio.Semaphore(CONNECTIONS)  # to wait for one is no failure of the storage
@@ -62,6 +63,7 @@ class RateLimiter:
             _storage(settings),
             settings.rate_limit_on_failure,
             settings.rate_limit_timeout_ms / 1000,
+            settings.request_timeout_s,
         )
 
     async def count(self, caller: str) -> dict[str, str]:
@@ -70,12 +72,22 @@ class RateLimiter:
         Returns: the header fields of its answer.
         Raises:
             RateLimitedError: it is one too many.
-            UncountedError: the storage fails, and requests are refused then.
+            UncountedError: the storage fails, and requests are refused then; or its turn to be counted does not come.
         """
         if self._left_alone():
             return self._uncounted()
-        async with self._turns:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise UncountedError(
+                f"expected to count the request within {self._patience_s:g} s (request_timeout_s, set by "
+                "REPARAM_REQUEST_TIMEOUT_S), found too many before it; try again later"
+            ) from None
+        try:
             return await self._count_in_turn(caller)
+        finally:
+            self._turns.release()
 
     def _left_alone(self) -> bool:
         return self._retry_at is not None and time.monotonic() < self._retry_at

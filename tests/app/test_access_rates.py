@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from app.access import check_access
 from app.access.rates import CONNECTIONS, RateLimiter
-from app.errors import RateLimitedError
+from app.errors import RateLimitedError, UncountedError
 from app.main import create_app
 from app.settings import Settings
 from models.errors import InputError
@@ -169,7 +169,9 @@ def test_many_at_once_wait_for_a_connection_to_redis_and_all_are_counted(redis: 
     at_once: list[int] = []
 
     async def main() -> list[bool]:
-        limiter = RateLimiter.load("10/hour", Settings(rate_limit_storage=SecretStr(redis.url)))
+        limiter = RateLimiter.load(
+            "10/hour", Settings(rate_limit_storage=SecretStr(redis.url), rate_limit_timeout_ms=5000)
+        )
         hit, counting = limiter.window.hit, 0
 
         async def counted(*arguments: Any) -> bool:
@@ -189,12 +191,28 @@ def test_many_at_once_wait_for_a_connection_to_redis_and_all_are_counted(redis: 
                 return False
 
         try:
-            return await asyncio.gather(*(passes() for _ in range(100)))  # which takes longer than a storage may
+            return await asyncio.gather(*(passes() for _ in range(100)))
         finally:
             await limiter.close()
 
     assert sum(asyncio.run(main())) == 10
     assert max(at_once) == CONNECTIONS  # who waits for one does not wait for the storage
+
+
+def test_who_gets_no_turn_in_time_is_refused(redis: RedisServer) -> None:
+    settings = Settings(rate_limit_storage=SecretStr(redis.url), request_timeout_s=0.1)
+
+    async def main() -> None:
+        limiter = RateLimiter.load("10/hour", settings)
+        for _ in range(CONNECTIONS):
+            await limiter._turns.acquire()
+        with pytest.raises(UncountedError, match=r"within 0\.1 s .*REPARAM_REQUEST_TIMEOUT_S"):
+            await limiter.count("one")
+        limiter._turns.release()
+        assert "RateLimit" in await limiter.count("one")
+        await limiter.close()
+
+    asyncio.run(main())
 
 
 def test_calls_pass_while_redis_hangs_and_are_counted_when_it_is_back(

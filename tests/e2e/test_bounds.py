@@ -273,11 +273,25 @@ def test_a_client_of_http_1_0_is_not_told_to_go_on(server: str) -> None:
 
 def test_an_idle_connection_is_kept_as_long_as_is_set(conv: str) -> None:
     with running("--model", conv, REPARAM_KEEP_ALIVE_S="1") as (url, _), connection(url) as link:
+        began = time.monotonic()
         link.sendall(ALIVE)
         assert _status(link) == 200
-        began = time.monotonic()
         assert link.recv(1) == b""
         assert 0.9 < time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_follows_an_early_answer_is_bounded_by_what_it_is(conv: str, whole: bool) -> None:
+    bounds = {"REPARAM_KEEP_ALIVE_S": "3", "REPARAM_BODY_TIMEOUT_S": "1"}
+    with running("--model", conv, **bounds) as (url, _), connection(url) as link:
+        head = b"POST /v1/decode HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\n"
+        began = time.monotonic()
+        link.sendall(head + b"half")
+        assert _status(link) == 415
+        if whole:
+            link.sendall(b" more")  # from here on the connection is idle
+        assert link.recv(1) == b""
+        assert (2.9 < time.monotonic() - began < 8) if whole else (0.9 < time.monotonic() - began < 2.5)
 
 
 def test_whole_requests_are_answered_also_where_no_http_follows(conv: str) -> None:
