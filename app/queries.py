@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from app.errors import ParameterError
 from app.images import Fit, Polarity
@@ -85,6 +85,12 @@ class InterpolateQuery(SheetQuery, PictureQuery):
 
 class SampleQuery(SampleRequest, SheetQuery, ModelQuery):
     """From noise to images."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        """All of a query is text."""
+        return value
 
 
 Q = TypeVar("Q", bound=NoQuery)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from app.documents import kind_of
 from app.engine import SEED_LIMIT, Capability
 
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]
@@ -30,10 +31,10 @@ class SampleRequest(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth(cls, value: Any) -> Any:
-        """JSON's true and false are no numbers, though pydantic takes them for 1 and 0."""
-        if isinstance(value, bool):
-            raise ValueError(f"expected a number, found {str(value).lower()}")
+    def _number(cls, value: Any) -> Any:
+        """JSON has numbers; pydantic takes true and "1" for them, too."""
+        if isinstance(value, bool | str):
+            raise ValueError(f"expected a number, found {kind_of(value)}")
         return value
 
 
