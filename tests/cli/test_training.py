@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from rich.text import Text
 from typer.testing import CliRunner
 
+from app.cli import training
 from app.cli.commands import cli
 from models.checkpoint import load_checkpoint
 from models.data import load_mnist, write_idx
@@ -156,3 +158,16 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_checkpoint(tmp_path: Pat
     assert all(line.startswith("epoch ") for line in epochs)
     assert re.match(r"error: the loss is (nan|-?inf), not finite at step \d+ \(epoch \d+\): try a lower", last)
     assert load_checkpoint(tmp_path / "run" / "checkpoint").config.training["epochs"] == len(epochs)
+
+
+def test_the_commit_is_the_programs_own_and_not_that_of_who_installed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(tmp_path))
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    for root, expected in ((tmp_path, head), (tmp_path / ".venv" / "lib", None)):
+        (root / "app" / "cli").mkdir(parents=True)
+        monkeypatch.setattr(training, "__file__", str(root / "app" / "cli" / "training.py"))
+        assert training._commit() == expected

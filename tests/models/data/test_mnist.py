@@ -1,10 +1,12 @@
 import gzip
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.data import SHA256, info, load_mnist, origin, read_idx, write_idx
+from models.data import SHA256, info, load_mnist, origin, read_idx, readable, write_idx
 from models.errors import DataError
 
 IMAGES = np.zeros((3, 28, 28), np.uint8)
@@ -137,3 +139,11 @@ def test_where_images_come_from_is_said_of_mnists_own_files_alone(mnist: Path, m
     monkeypatch.setitem(SHA256, "train-images-idx3-ubyte", of_file["train-images-idx3-ubyte"])
     known = origin(mnist)
     assert "LeCun, Cortes & Burges" in known["data"] and known["data_licence"] == "CC BY-SA 3.0"
+
+
+def test_a_name_that_is_no_text_is_told_as_text(tmp_path: Path, mnist: Path) -> None:
+    assert readable("mnist") == "mnist"
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    shutil.copytree(mnist, folder)
+    told = origin(folder)["data"]
+    assert told.startswith("`d\ufffd/train-images-idx3-ubyte")
