@@ -94,7 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if b"://" in self.url:  # RFC 9112, section 3.2.2: of such a target the path may be empty
             target = httptools.parse_url(self.url)
             self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
-        if self.parser.get_http_version() == "1.0":
+        if self.expect_100_continue and self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
 

@@ -151,19 +151,18 @@ def update_checkpoint(
         metrics: of one evaluation; they take the place of an earlier one's.
     Raises: CheckpointError: if there is no checkpoint, or meanwhile another. OSError: if it cannot be written.
     """
-    config = read_config(folder)
-    path = folder / config.weights.file
 
-    def check() -> None:
-        found = read_config(folder).weights.sha256
-        if found != weights_sha256:
+    def measured() -> CheckpointConfig:
+        config = read_config(folder)
+        if config.weights.sha256 != weights_sha256:
             raise CheckpointError(
-                f"{path}: expected the weights that were measured, sha256 {weights_sha256}, found {found}: "
-                "the checkpoint was exchanged meanwhile, and nothing is written into it"
+                f"{folder / config.weights.file}: expected the weights that were measured, sha256 {weights_sha256}, "
+                f"found {config.weights.sha256}: the checkpoint was exchanged meanwhile, and nothing is written into it"
             )
+        return config
 
-    check()
-    files: dict[str, bytes] = {config.weights.file: _read_hashed(path, weights_sha256)}
+    config = measured()
+    files: dict[str, bytes] = {config.weights.file: _read_hashed(folder / config.weights.file, weights_sha256)}
     changes: dict[str, Any] = {"novelty": novelty or config.novelty}
     if metrics is not None:
         changes["metrics"] = {
@@ -176,7 +175,7 @@ def update_checkpoint(
     elif config.map:
         files[config.map.file] = _read_hashed(folder / config.map.file, config.map.sha256)
     config = config.model_copy(update=changes)
-    write_folder_atomically(folder, files | _documents(config), FILES, check)
+    write_folder_atomically(folder, files | _documents(config), FILES, measured)
     return config
 
 

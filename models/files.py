@@ -45,7 +45,7 @@ def write_folder_atomically(
     folder: Path,
     files: Mapping[str, bytes],
     own: Collection[str] | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
     """Make `folder` hold `files`: written beside it, flushed to the disk, exchanged with it.
 
@@ -108,8 +108,8 @@ def _left(path: Path) -> list[Path]:
 
 def _check_movable(folder: Path, own: Collection[str] | None) -> None:
     """Raises: PermissionError: if a folder in it is somebody else's and may not be moved."""
-    for entry in folder.iterdir() if own is not None and folder.exists() else ():
-        if entry.name not in (own or ()) and entry.is_dir() and not (entry.is_symlink() or os.access(entry, os.W_OK)):
+    for entry in _others(folder, own):
+        if entry.is_dir() and not (entry.is_symlink() or os.access(entry, os.W_OK)):
             raise PermissionError(errno.EACCES, "expected to be able to move it", str(entry))
 
 
@@ -117,13 +117,23 @@ def _rescue(old: Path, folder: Path, own: Collection[str] | None) -> None:
     """Move somebody else's over from a folder to the one that took its place. Where another does so, too, one of both
     finds nothing.
     """
-    if own is None or not folder.is_dir():
+    if not folder.is_dir():
         return
     with suppress(OSError):
-        for entry in list(old.iterdir()):
-            if entry.name not in own and not os.path.lexists(folder / entry.name):
+        for entry in _others(old, own):
+            if not os.path.lexists(folder / entry.name):
                 with suppress(OSError):
                     entry.rename(folder / entry.name)
+
+
+def _others(folder: Path, own: Collection[str] | None) -> list[Path]:
+    """What in a folder is somebody else's; nothing, if there is no such folder any more."""
+    if own is None:
+        return []
+    try:
+        return [entry for entry in folder.iterdir() if entry.name not in own]
+    except FileNotFoundError:
+        return []
 
 
 def _remove(old: Path, own: Collection[str] | None) -> None:

@@ -77,7 +77,7 @@ class RateLimiter:
         if self._left_alone():
             return self._uncounted()
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._patience_s if self._turns.locked() else None):  # else it is not waited for
                 await self._turns.acquire()
         except TimeoutError:
             raise UncountedError(

@@ -78,12 +78,13 @@ def _check_free(out: Path, recipe: Recipe, data_sha256: str) -> None:
     try:
         config = read_config(checkpoint)
     except CheckpointError:
-        config = None
-    # A run may have been killed after it wrote the checkpoint, before it wrote where it is: it does that again.
-    measured = config and config.metrics.keys() - METRICS_OF_TRAINING
-    training = config.training if config else {}
-    found = training.get("recipe"), training.get("images_sha256"), training.get("epochs", 1)
-    if measured or found != (recorded(recipe), data_sha256, 1):
+        again = False
+    else:
+        # A run may have been killed after it wrote the checkpoint, before it wrote where it is: it does that again.
+        training = config.training
+        found = training.get("recipe"), training.get("images_sha256"), training.get("epochs", 1)
+        again = found == (recorded(recipe), data_sha256, 1) and config.metrics.keys() <= set(METRICS_OF_TRAINING)
+    if not again:
         raise TrainingError(f"{out} holds a checkpoint, and no state of the run that made it: name another folder")
 
 
