@@ -105,11 +105,16 @@ def _not_finite(figures: "Figures") -> list[str]:
     ]
 
 
-def _latent_map(model: "Autoencoder", digits: "Digits") -> "LatentMap":
+def _latent_map(model: "Autoencoder", digits: "Digits") -> "LatentMap | None":
     import numpy as np
 
     from models.checkpoint import LatentMap
     from models.evaluation.codes import codes
     from models.evaluation.evaluate import pixels
 
-    return LatentMap(codes(model, pixels(digits, model)).numpy().astype(np.float16), digits.labels)
+    mean = codes(model, pixels(digits, model)).numpy()
+    furthest, most = np.abs(mean).max(), np.finfo(np.float16).max
+    if furthest > most:
+        typer.echo(f"no map is kept: expected codes up to {most:g}, which float16 holds, found {furthest:g}", err=True)
+        return None
+    return LatentMap(mean.astype(np.float16), digits.labels)

@@ -57,7 +57,7 @@ def nll_figures(
     progress("NLL", 0, len(x))
     for batch in x.split(images):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            proposal = laplace_approximation(model, batch, STEPS, WIDENED) if samples > 1 else None
+            proposal = _near_posterior(model, batch) if samples > 1 else None
             evidence = importance_sample(model, batch, samples, generator, proposal, CODES // images)
         log_likelihood += evidence.log_likelihood.double().sum().item() / len(x)
         by_posterior += evidence.by_posterior.double().sum().item() / len(x)
@@ -65,6 +65,14 @@ def nll_figures(
         progress("NLL", done, len(x))
     figures = {"test_nll_nats": -log_likelihood, "nll_samples": samples, "nll_precision": precision}
     return figures | ({"test_nll_by_posterior_nats": -by_posterior} if samples > 1 else {})
+
+
+def _near_posterior(model: VAE, x: Tensor) -> FullGaussian | None:
+    """The proposal beside the encoder's posterior; None where a decoder or a flow is too steep to be linearized."""
+    try:
+        return laplace_approximation(model, x, STEPS, WIDENED)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return None
 
 
 class Evidence(NamedTuple):

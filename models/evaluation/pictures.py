@@ -75,7 +75,7 @@ def _sheet(images: Tensor, columns: int, title: str) -> Figure:
 
 def _latents(mean: Tensor, labels: np.ndarray) -> Figure:
     """Codes (N, Z) in a plane: as they are if there are two numbers, else along the two directions that vary most."""
-    if mean.shape[1] == 2:
+    if mean.shape[1] <= 2:
         points, title = mean, "codes of test digits"
     else:
         centred = mean - mean.mean(0)
@@ -109,7 +109,7 @@ def _curves(lines: bytes) -> Figure:
     for key, label in (("negative_elbo", "training digits"), ("validation_negative_elbo", "held-out digits")):
         points = [(report["epoch"], report[key]) for report in reports if report.get(key) is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), label=label)
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) == 1 else "")
     axes.set(title="what training minimised", xlabel="epoch", ylabel="nats")
     axes.legend()
     return figure

@@ -91,6 +91,25 @@ def test_out_and_update_write_a_report_the_card_and_a_map(mnist: Path, tmp_path:
     np.testing.assert_allclose(after.map.mean, codes, atol=1e-2)
 
 
+def test_codes_that_a_map_cannot_hold_are_told_and_the_figures_kept(mnist: Path, tmp_path: Path) -> None:
+    config = ModelConfig.model_validate(
+        {
+            "kind": "ae",
+            "architecture": {"encoder": [], "latents": 2, "decoder": []},
+            "likelihood": {"kind": "gaussian", "sigma": 0.5},
+        }
+    )
+    tensors = build(config).state_dict()
+    tensors["encoder.layers.0.weight"] *= 1e7
+    checkpoint = tmp_path / "checkpoint"
+    save_checkpoint(checkpoint, "far", config, tensors, {}, {})
+    end = evaluate(checkpoint, mnist, tmp_path / "o", "--update")
+    assert end.status == 0
+    assert end.stderr.startswith("no map is kept: expected codes up to 65504, which float16 holds, found ")
+    after = load_checkpoint(checkpoint)
+    assert after.map is None and after.config.metrics == json.loads(end.stdout)
+
+
 def test_update_that_cannot_be_written_prints_the_figures_and_leaves_the_checkpoint(
     checkpoint: Path, mnist: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,18 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def test_where_nothing_can_be_linearized_all_samples_are_the_posteriors() -> None:
+    torch.manual_seed(0)
+    model = build_kind("vae", prior={"kind": "flow", "couplings": 4, "hidden": [8]})
+    for parameter in model.prior.parameters():  # type: ignore[union-attr]
+        parameter.copy_(10 * torch.randn(parameter.shape))  # a flow that has run away
+    x = binary_images(5)
+    with pytest.raises(torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+        laplace_approximation(model, x, STEPS, WIDENED)  # type: ignore[arg-type]
+    figures = nll_figures(model, x, 10, "float32", generator())  # type: ignore[arg-type]
+    assert figures["test_nll_nats"] == pytest.approx(figures["test_nll_by_posterior_nats"])
+
+
 @pytest.mark.parametrize("samples", [1, 2, 50])
 def test_with_the_exact_posterior_every_draw_gives_the_evidence(samples: int) -> None:
     model = linear_gaussian()

@@ -51,4 +51,5 @@ def test_lines_that_are_no_reports_of_epochs_are_left_out_of_the_curves(mnist: P
     lines = [json.dumps(EPOCHS[0]), '{"epoch": 99, "st', '{"loss": 1}', "[]", ""]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
     pictures = draw_pictures(model, digits, evaluate(model, digits, samples=1), tmp_path, 0)
-    assert all(len(line.get_xdata()) == 1 for line in pictures["training.png"].axes[0].lines)
+    (point,) = pictures["training.png"].axes[0].lines
+    assert len(point.get_xdata()) == 1 and point.get_marker() == "."  # without which it would not be seen
