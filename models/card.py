@@ -1,5 +1,6 @@
 """The model card: `config.json` told to a person."""
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from models.config import CheckpointConfig
 from models.kinds import KINDS
 from models.likelihoods import GaussianSpec
+from models.priors import StandardNormalSpec
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 SAME = (
@@ -142,10 +144,13 @@ def _objective(config: CheckpointConfig) -> str | None:
                 weighted += " of the posterior (the encoder's by its ELBO)"
             if resampled := others.get("resampled"):
                 weighted += f", the gradient by {resampled} of them, drawn by weight"
+            if config.training.get("epochs", epoch) < epoch:  # it did not come to that
+                return "ELBO"
             return weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}"
         case {"kind": "elbo", "beta": beta, "free_nats": free}:
             weighted = f", KL weighted by {beta:g}" if beta != 1 else ""
-            return f"ELBO{weighted}" + (f", {free:g} nats of KL a latent free" if free else "")
+            each = " a latent" if isinstance(config.model.prior, StandardNormalSpec) else ""
+            return f"ELBO{weighted}" + (f", {free:g} nats of KL{each} free" if free else "")
         case _:
             return None
 
@@ -178,7 +183,7 @@ def _making(config: CheckpointConfig) -> str:
     start = config.training.get("start", {}).get("name", "")
     before = f"\n\nIt begins with the weights in `{start}`, which come first." if "/" in start else ""
     # Only MNIST's own digits have a licence that is known, and only the shipped recipes are where everybody finds them.
-    if "data_licence" not in config.training or not (RECIPES / f"{name}.toml").exists():
+    if "data_licence" not in config.training or not _is_shipped(name, config.training.get("recipe")):
         return f"## Making it again\n\nIts recipe is in `config.json`, under `training`.{before}\n\n{SAME}"
     threads = f" --threads {config.training['threads']}" if "threads" in config.training else ""
     options = [
@@ -205,6 +210,18 @@ def _making(config: CheckpointConfig) -> str:
         f"```{before}\n\n"
         f"{SAME}{unlike}"
     )
+
+
+def _is_shipped(name: str, recorded: object) -> bool:
+    """Whether the recipe that a checkpoint records says all that the shipped one of its name says."""
+    path = RECIPES / f"{name}.toml"
+    return path.exists() and _holds(recorded, tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def _holds(whole: object, part: object) -> bool:
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(_holds(whole.get(key), value) for key, value in part.items())
+    return whole == part
 
 
 def _limits() -> str:

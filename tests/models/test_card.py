@@ -1,4 +1,9 @@
-from models.card import METRICS, render_card
+import tomllib
+from typing import Any
+
+import pytest
+
+from models.card import METRICS, RECIPES, render_card
 from models.config import CheckpointConfig, ModelConfig, Weights
 from tests.models.tiny import CONFIG
 
@@ -18,6 +23,9 @@ TRAINING = {
         "training": {"epochs": 9, "batch_size": 256, "learning_rate": 0.003, "kl_warmup_steps": 11},
     },
 }
+
+
+SHIPPED = TRAINING | {"recipe": tomllib.loads((RECIPES / "mnist-mlp.toml").read_text())}
 
 
 def config(model: ModelConfig = CONFIG, **changes: object) -> CheckpointConfig:
@@ -55,11 +63,15 @@ def test_the_card_says_where_the_weights_come_from() -> None:
 
 def test_the_card_of_a_shipped_recipe_on_mnist_says_how_to_make_it_again() -> None:
     made = "reparam train models/recipes/mnist-mlp.toml"
-    assert made in render_card(config(name="mnist-mlp", training=TRAINING))
-    other_data = {key: value for key, value in TRAINING.items() if key != "data_licence"}
+    assert made in render_card(config(name="mnist-mlp", training=SHIPPED))
+    other_data = {key: value for key, value in SHIPPED.items() if key != "data_licence"}
+    recipe: Any = SHIPPED["recipe"]
+    faster = recipe | {"training": recipe["training"] | {"learning_rate": 0.1}}
     for card in (
-        render_card(config(training=TRAINING)),  # whose recipe nobody else has
+        render_card(config(training=SHIPPED)),  # whose recipe nobody else has
         render_card(config(name="mnist-mlp", training=other_data)),
+        render_card(config(name="mnist-mlp", training=SHIPPED | {"recipe": faster})),
+        render_card(config(name="mnist-mlp", training=TRAINING)),
     ):
         assert "reparam train" not in card and "data fetch" not in card
         assert "recipe is in `config.json`" in card and "the same weights to the bit" in card
@@ -117,11 +129,26 @@ def test_the_card_says_what_was_maximised_and_from_where() -> None:
             "(the encoder's by its ELBO)",
         ),
     ):
-        training = recipe(objective=objective) | {"start": {"name": "runs/one/checkpoint", "sha256": "cd" * 32}}
+        start = {"name": "runs/one/checkpoint", "sha256": "cd" * 32}
+        training = recipe(objective=objective) | {"start": start, "epochs": 49}
         card = render_card(config(training=training))
         assert rows(card)["objective"] == said
         assert rows(card)["started from"] == f"runs/one/checkpoint, sha256 {'cd' * 32}"
         assert "weights in `runs/one/checkpoint`, which come first" in card
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ({"kind": "iwae", "samples": 5, "from_epoch": 49}, "ELBO"),  # it was to come after these 48 epochs
+        ({"kind": "elbo", "beta": 1.0, "free_nats": 0.5}, "ELBO, 0.5 nats of KL free"),
+    ],
+)
+def test_the_card_says_no_more_of_the_objective_than_there_was(objective: dict[str, Any], expected: str) -> None:
+    flow = {"kind": "flow", "couplings": 2, "hidden": [8]}  # under which the latents have no KL each
+    model = ModelConfig.model_validate(CONFIG.model_dump() | {"prior": flow})
+    card = render_card(config(model, training=recipe(objective=objective) | {"epochs": 48}))
+    assert rows(card)["objective"] == expected
 
 
 def test_the_card_says_which_bound_the_held_out_digits_were_measured_by() -> None:
@@ -163,9 +190,9 @@ def test_a_closed_form_has_no_training_settings() -> None:
 
 def test_the_command_that_measures_has_the_options_it_was_given() -> None:
     given = {"nll_samples": 50, "nll_precision": "bfloat16", "evaluation_seed": 3, "unlike": "fashion-mnist"}
-    card = render_card(config(name="mnist-mlp", training=TRAINING, metrics=given))
+    card = render_card(config(name="mnist-mlp", training=SHIPPED, metrics=given))
     options = "--samples 50 --precision bfloat16 --seed 3 --unlike data/fashion-mnist --update"
     assert f"reparam evaluate runs/mnist-mlp/checkpoint --data data/mnist {options}\n" in card
     assert "`data/fashion-mnist` holds" in card
     usual = {"nll_samples": 1000, "nll_precision": "float32", "evaluation_seed": 0}
-    assert "--data data/mnist --update\n" in render_card(config(name="mnist-mlp", training=TRAINING, metrics=usual))
+    assert "--data data/mnist --update\n" in render_card(config(name="mnist-mlp", training=SHIPPED, metrics=usual))
