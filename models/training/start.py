@@ -24,6 +24,9 @@ def load_start(recipe: Recipe) -> Checkpoint | None:
         start = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(f"start: {error}") from error
+    theirs, ours = start.config.model.likelihood.kind, recipe.model.likelihood.kind
+    if theirs != ours:  # what its decoder gives would be read as something else
+        raise RecipeError(f"start: expected the likelihood {theirs!r}, as in {folder}, found {ours!r}")
     with torch.device("meta"):  # only to see that it fits
         model = build(recipe.model)
     depths = _depths(model)

@@ -204,6 +204,12 @@ def test_weights_that_do_not_fit_are_named(
     assert said.startswith(f"start: expected weights that fit this model, {expected.format(start)}")
 
 
+def test_a_decoder_is_not_read_as_one_of_another_likelihood(tmp_path: Path, digits: Digits, start: Path) -> None:
+    grey = {"model__likelihood": {"kind": "gaussian", "sigma": 0.5}, "data__binarize": False}
+    said = message(digits, tmp_path / "run", recipe(start, **grey))
+    assert said == f"start: expected the likelihood 'bernoulli', as in {start}, found 'gaussian'"
+
+
 @pytest.mark.parametrize("more", [{}, {"training__start_share": 0.5}])
 def test_a_resumed_run_needs_the_start_no_more(
     tmp_path: Path, digits: Digits, start: Path, more: dict[str, Any]
