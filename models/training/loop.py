@@ -97,7 +97,10 @@ class Loop:
         images_per_s = len(order) / (time.perf_counter() - began)
         progress.epoch += 1
         self._blend()
-        held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
+        try:
+            held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise _not_finite("a covariance is", progress.step, progress.epoch) from error
         # The loss told of each step but the last; here is what that one did.
         tensors = self.kept.state_dict().values()
         if not (all(tensor.isfinite().all() for tensor in tensors) and math.isfinite(sum(held_out or ()))):
@@ -169,7 +172,7 @@ class Loop:
                 self.provenance | {"epochs": progress.epoch, "steps": progress.step},
                 progress.metrics,
             )
-        elif training.patience and progress.epoch - progress.best_epoch >= training.patience:
+        elif training.patience and progress.epoch - max(progress.best_epoch, self.recipe.prelude) >= training.patience:
             progress.stopped_early = True
 
 

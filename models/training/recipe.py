@@ -81,6 +81,11 @@ class Recipe(Strict):
             raise ValueError(f"objective: kind {self.model.kind!r} has log p(x|z) alone to maximise: leave it out")
         return self
 
+    @property
+    def prelude(self) -> int:
+        """How many epochs go by before the objective is the one that was asked for."""
+        return self.objective.from_epoch - 1 if isinstance(self.objective, Iwae) else 0
+
     def bound(self, epoch: int) -> str:
         """The name of what epoch 1, 2, ... raises."""
         return self.objective.at(epoch).name if KINDS[self.model.kind].generative else "log p(x|z)"

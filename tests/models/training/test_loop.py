@@ -126,6 +126,21 @@ def test_a_run_stops_when_it_has_not_improved_for_long(tmp_path: Path, digits: D
     assert run(tmp_path, digits, resume=True, **changes).reports == []  # it is finished
 
 
+def test_patience_begins_with_the_objective_that_was_asked_for(tmp_path: Path, digits: Digits) -> None:
+    late = {"kind": "iwae", "samples": 2, "from_epoch": 6}
+    changes = {"training__epochs": 20, "training__patience": 1, "training__learning_rate": 1e-12}
+    reports = run(tmp_path, digits, **changes, training__average_decay=0.0, objective=late).reports
+    held_out = _validations(reports)
+    assert len(reports) >= 6 and len(set(held_out)) > 1, held_out
+
+
+def test_a_covariance_that_is_not_finite_where_the_epoch_ends_is_one_line(tmp_path: Path, digits: Digits) -> None:
+    changes = {"training__batch_size": 300, "training__learning_rate": 1e10, "data__validation": 100}
+    laplace = {"kind": "iwae", "samples": 2, "proposal": "laplace"}
+    with pytest.raises(TrainingError, match=r"^a covariance is not finite at step 1 \(epoch 1\)"):
+        run(tmp_path, digits, **changes, objective=laplace)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(tmp_path: Path, digits: Digits) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
