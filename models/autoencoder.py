@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar, NamedTuple, Self
 
-from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 
 from models.config import ModelConfig
@@ -13,7 +12,7 @@ from models.errors import NotGenerativeError
 from models.likelihoods import Likelihood, make_likelihood
 from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
 from models.priors import Prior, StandardNormal, make_prior
-from models.strict import Strict
+from models.strict import PositiveCount, Strict
 
 
 class Networks(Strict):
@@ -21,7 +20,7 @@ class Networks(Strict):
 
     encoder: NetworkSpec
     decoder: NetworkSpec
-    latents: PositiveInt
+    latents: PositiveCount
 
 
 class Posterior(NamedTuple):

@@ -9,13 +9,12 @@ Source: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis".
 from typing import Self
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.likelihoods import LinearGaussian
 from models.networks import Shape
-from models.strict import Strict
+from models.strict import PositiveCount, Strict
 from models.vae import VAE
 
 
@@ -30,7 +29,7 @@ class LinearVAE(VAE):
     closed_form = True
 
     class Architecture(Strict):
-        latents: PositiveInt
+        latents: PositiveCount
 
     decoder: nn.Linear  # W, (D, Z), and the mean
     likelihood: LinearGaussian

@@ -11,10 +11,10 @@ from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
-from models.strict import Strict
+from models.strict import Count, PositiveCount, Strict
 
 Shape = tuple[int, ...]  # (channels, rows, columns) of an image
 
@@ -26,9 +26,9 @@ class ResidualSpec(Strict):
     fully connected layers between the coarsest maps and the code: a digit is one shape, not a texture.
     """
 
-    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    blocks: tuple[NonNegativeInt, ...]
-    hidden: tuple[PositiveInt, ...] = ()
+    channels: Annotated[tuple[PositiveCount, ...], Field(min_length=1)]
+    blocks: tuple[Count, ...]
+    hidden: tuple[PositiveCount, ...] = ()
 
     @model_validator(mode="after")
     def _alike(self) -> Self:
@@ -48,7 +48,7 @@ def _which_network(spec: object) -> str | None:
 
 
 NetworkSpec = Annotated[
-    Annotated[tuple[PositiveInt, ...], Tag("widths")] | Annotated[ResidualSpec, Tag("residual")],
+    Annotated[tuple[PositiveCount, ...], Tag("widths")] | Annotated[ResidualSpec, Tag("residual")],
     Discriminator(
         _which_network,
         custom_error_type="network",

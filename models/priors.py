@@ -3,12 +3,12 @@
 from typing import Annotated, Literal, Protocol
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.distributions import gaussian_log_density
 from models.networks import MLP
-from models.strict import Strict
+from models.strict import PositiveCount, Strict
 
 
 class StandardNormalSpec(Strict):
@@ -21,8 +21,8 @@ class FlowSpec(Strict):
     """A normalizing flow: N(0, I) noise through so many affine couplings, each with an MLP of these hidden widths."""
 
     kind: Literal["flow"] = "flow"
-    couplings: PositiveInt
-    hidden: tuple[PositiveInt, ...]
+    couplings: PositiveCount
+    hidden: tuple[PositiveCount, ...]
 
 
 PriorSpec = Annotated[StandardNormalSpec | FlowSpec, Field(discriminator="kind")]

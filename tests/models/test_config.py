@@ -105,7 +105,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
             {"encoder": {"channels": [8, 8, 8], "blocks": [1, 1, 1]}},
             "kind 'vae': a residual network of 3 stages expects sides that 8 divides, found 28x28",
         ),
-        (("model", "architecture"), {"latents": 2**62}, "architecture of kind 'vae': cannot be built: "),
+        (("model", "architecture"), {"encoder": [2**31 - 1] * 2}, "architecture of kind 'vae': cannot be built: "),
         (("weights",), {"file": "../weights"}, "weights.file: input should be 'model.safetensors'"),
         (("weights",), {"sha256": "abc"}, "weights.sha256: string should match pattern"),
         (("preprocessing",), {"box": 0}, "preprocessing.box: input should be greater than 0, found 0"),

@@ -69,7 +69,15 @@ def test_the_recipe_of_the_notes_is_784_256_50() -> None:
         ({"name": "a/b"}, "name: string should match pattern"),
         ({"model__kind": "gan"}, "model: kind: expected one of ae, dae, linear, vae, found 'gan'"),
         ({"model__architecture__heads": 8}, "model: architecture of kind 'vae': heads: extra inputs are not permitted"),
-        ({"model__architecture__latents": 2**62}, "model: architecture of kind 'vae': cannot be built: "),
+        ({"model__architecture__encoder": [2**31 - 1] * 2}, "model: architecture of kind 'vae': cannot be built: "),
+        (
+            {"model__architecture__latents": True},
+            "model: architecture of kind 'vae': latents: input should be a valid int",
+        ),
+        (
+            {"model__architecture__encoder": ["16"]},
+            "model: architecture of kind 'vae': encoder.0: input should be a vali",
+        ),
         ({"data__validation": -5}, "data.validation: input should be greater than or equal to 0, found -5"),
         ({"data__validation": 0, "training__patience": 2}, "training.patience needs held-out digits"),
         (
