@@ -19,6 +19,7 @@ from models.likelihoods import Bernoulli
 from models.novelty import score
 from models.vae import VAE
 
+SHAPE = (28, 28)
 TRAINING = 10_000  # training digits that are used, the first: as many as there are test digits
 
 Figures = dict[str, float | int | str | list[float]]
@@ -48,8 +49,8 @@ def evaluate(
         samples: K, the importance samples an image of the NLL.
         precision: of the networks' products in the NLL.
     Returns: the figures that `models.card.METRICS` explains; `test_kl_by_latent_nats` besides, a list.
-    Raises: ShapeError: if the model takes images of another size. DataError: if there are too few to measure by.
-        CheckpointError: if the model gives what is not finite.
+    Raises: ShapeError: if the model takes images of another size, or one that is not MNIST's. DataError: if there are
+        too few to measure by. CheckpointError: if the model gives what is not finite.
     """
     x = pixels(digits, model)
     fitting = None if training is None else pixels(training, model)[:TRAINING]
@@ -88,8 +89,14 @@ def evaluate(
 
 
 def pixels(digits: Digits, model: Autoencoder) -> Tensor:
-    """Images as the model takes them: (N, D) in [0, 1]. Raises: ShapeError: if it takes another size."""
+    """Images as the model takes them: (N, D) in [0, 1].
+
+    Raises: ShapeError: if it takes another size, or one that is not MNIST's.
+    """
     x = as_vectors(digits)
     if x.shape[1] != model.pixels:
         raise ShapeError(f"expected images of {model.pixels} pixels, which the model takes, found {x.shape[1]}")
+    if digits.images.shape[1:] != SHAPE:
+        found = "x".join(map(str, digits.images.shape[1:]))
+        raise ShapeError(f"expected images of 28x28 pixels, which the classifier and the pictures take, found {found}")
     return x

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint, read_config, update_checkpoint
+from models.config import DigitPreprocessing
 from models.data import Digits
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
@@ -89,6 +90,10 @@ def _check(recipe: Recipe, digits: Digits) -> None:
         )
     if list(recipe.model.input_shape) != shape:
         raise RecipeError(f"model.input_shape: expected the digits' {shape}, found {list(recipe.model.input_shape)}")
+    _, rows, columns = shape
+    side = DigitPreprocessing().box
+    if rows != columns or rows < side:  # into which a picture is fitted where the checkpoint is served
+        raise RecipeError(f"expected digits in squares of at least {side} pixels a side, found {rows}x{columns}")
 
 
 def _provenance(recipe: Recipe, data: TrainingData, progress: Progress) -> dict[str, Any]:

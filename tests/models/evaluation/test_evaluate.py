@@ -148,6 +148,13 @@ def test_digits_of_another_size_are_an_error(digits: Digits) -> None:
         evaluate(model, digits, samples=1)
 
 
+def test_digits_that_are_not_mnists_size_are_an_error() -> None:
+    model = VAE((32 * 32,), (8,), (8,), 2, Bernoulli())
+    larger = Digits(np.zeros((5, 32, 32), np.uint8), np.zeros(5, np.uint8))
+    with pytest.raises(ShapeError, match=r"^expected images of 28x28 pixels, .* found 32x32$"):
+        evaluate(model, larger, samples=1)
+
+
 LATENTS = 3
 
 

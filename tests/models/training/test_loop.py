@@ -253,6 +253,14 @@ def test_a_recipe_that_does_not_fit_the_data(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(28, 14), (16, 16)])
+def test_digits_that_could_not_be_served_are_told_before_training(tmp_path: Path, rows: int, columns: int) -> None:
+    odd = Digits(np.zeros((400, rows, columns), np.uint8), np.zeros(400, np.uint8))
+    with pytest.raises(RecipeError, match=rf"^expected digits in squares of at least 20 .*, found {rows}x{columns}$"):
+        run(tmp_path / "run", odd, model__input_shape=[1, rows, columns])
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, digits: Digits) -> None:
     # The loss of the only step is finite; the weights after it are not.
     with pytest.raises(TrainingError, match=r"not finite at step 1 \(epoch 1\)"):
