@@ -176,7 +176,7 @@ def _input(where: str, member: object, rest: _Rest) -> Input:
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise MalformedError(f"{name:.80}: shape: expected a list of whole numbers from 0, found {shape!r:.80}")
     if "binary_data_size" in parameters:
-        if "data" in document:
+        if document.get("data") is not None:
             raise MalformedError(f"{name:.80}: expected data or binary_data_size, found both")
         return Input(name, datatype, tuple(shape), rest.take(name[:80], parameters["binary_data_size"]))
     if "data" not in document:

@@ -303,6 +303,18 @@ def test_sizes_that_do_not_add_up_are_errors(client: TestClient, size: Any, leng
     assert_error(client.post(f"/v2/models/{ENCODE}/infer", content=body, headers=headers), 400, *words)
 
 
+@pytest.mark.parametrize("data", [None, [], [0.5] * 3 * 784])
+def test_data_beside_bytes_is_null_or_an_error(client: TestClient, x, data: list[float] | None) -> None:
+    described = {"name": "images", "datatype": "FP32", "shape": [3, 784], "data": data}
+    described["parameters"] = {"binary_data_size": x.nbytes}
+    body, headers = binary_body({"inputs": [described]}, x.tobytes())
+    answer = client.post(f"/v2/models/{ENCODE}/infer", content=body, headers=headers)
+    if data is None:
+        _assert_same(outputs(answer), _encoded(client, x))
+    else:
+        assert_error(answer, 400, "both")
+
+
 def test_bytes_that_no_input_takes_are_an_error(client: TestClient) -> None:
     body, headers = binary_body({"inputs": [IMAGE]}, b"more")
     answer = client.post(f"/v2/models/{ENCODE}/infer", content=body, headers=headers)
