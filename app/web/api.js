@@ -201,7 +201,7 @@ function again(what, seconds, signal) {
     sleepers.add(wake);
     signal?.addEventListener("abort", () => {
       clearTimeout(timer);
-      sleepers.delete(wake);
+      if (sleepers.delete(wake) && !sleepers.size) tell(null); // nobody asks any more
       reject(signal.reason);
     }, {once: true});
   });
@@ -210,6 +210,7 @@ function again(what, seconds, signal) {
 function recovered() {
   if (trouble === null) return;
   tell(null);
+  for (const wake of [...sleepers]) wake();
 }
 
 function tell(text) {

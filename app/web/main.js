@@ -176,10 +176,10 @@ function askForKey(wrong) {
   document.getElementById("key-why").textContent = wrong
     ? "The service did not take that key. Try another."
     : "It is kept in this tab, and forgotten when the tab is closed.";
-  text.value = "";
+  text.value = dialog.returnValue = "";
   dialog.showModal();
   dialog.oncancel = (event) => event.preventDefault();
   return new Promise((resolve) => {
-    dialog.onclose = () => (text.value ? resolve(text.value) : dialog.showModal());
+    dialog.onclose = () => (dialog.returnValue ? resolve(text.value.trim()) : dialog.showModal());
   });
 }

@@ -4,18 +4,20 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from models.data import load_mnist
 from tests.e2e.browser import Faults, assert_accessible
 from tests.e2e.conftest import NewPage
-from tests.e2e.server import free_port, running
+from tests.e2e.server import free_port, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -92,6 +94,25 @@ def set_slider(slider: Locator, value: float) -> None:
            }""",
         value,
     )
+
+
+@contextmanager
+def late(page: Page, name: str) -> Iterator[None]:
+    """The first call of `name` that is made inside is answered, and what it answers is read, at the end."""
+    held: list[Route] = []
+    page.route(f"**/v1/{name}?*", lambda route: held.append(route), times=1)
+    yield
+    wait_for(lambda: page.evaluate("true") and held)
+    with page.expect_response(lambda answer: answer.request == held[0].request) as answered:
+        held[0].continue_()
+    answered.value.finished()
+    page.wait_for_timeout(300)
+
+
+def refuse_once(page: Page, name: str) -> None:
+    """The next call of `name` is one too many, and is to be made again in ten minutes."""
+    answer = {"status": 429, "headers": {"retry-after": "600"}, "json": {"title": "Too many requests"}}
+    page.route(f"**/v1/{name}?*", lambda route: route.fulfill(**answer), times=1)
 
 
 def seen(page: Page) -> Locator:
@@ -180,6 +201,24 @@ def test_a_picture_can_be_dropped_and_pasted(page: Page) -> None:
         )
         wait_for_change(seen(page), before)
         expect(page.get_by_role("img", name="What the model draws of the picture two.png")).to_be_visible()
+
+
+@pytest.mark.parametrize("first", ["stroke", "file"])
+def test_a_digit_that_comes_late_does_not_replace_the_one_that_was_taken_after_it(page: Page, first: str) -> None:
+    page.goto("/")
+    ready(page)
+    with late(page, "fit"):
+        if first == "stroke":
+            draw_seven(page)
+        else:
+            page.get_by_label("Your digit: a picture file").set_input_files(Path("app/web/two.png"))
+        page.get_by_role("button", name="a real three").click()
+        expect(page.get_by_role("img", name="What the model draws of a real three")).to_be_visible()
+    expect(seen(page)).to_have_attribute("aria-label", "What the model sees of a real three")
+    page.wait_for_function("() => location.hash.includes('digit=t3')")
+    page.get_by_role("button", name="Clear").click()
+    draw_seven(page)  # the sheet is as good as before
+    wait_for_drawing(page)
 
 
 def test_what_is_no_digit_is_called_so(page: Page) -> None:
@@ -303,6 +342,30 @@ def test_never_more_than_one_decode_is_in_flight_and_the_last_is_drawn(page: Pag
     assert most == 1 and 2 <= total <= 62
 
 
+def test_a_decode_that_comes_late_finds_the_sheet_cleared(page: Page) -> None:
+    page.goto("/#view=posterior")
+    ready(page)
+    expect(page.get_by_role("group", name="Draws from the posterior").locator("canvas")).to_have_count(8)
+    with late(page, "decode"):
+        set_slider(page.locator(".latent input").first, 2.5)
+        page.get_by_role("button", name="Clear").click()
+        expect(page.locator(".latents")).to_have_text("Draw a digit, or take one.")
+    page.get_by_role("button", name="a real three").click()
+    expect(page.get_by_text("decoded from the mean")).to_be_visible()
+
+
+def test_a_decode_that_comes_late_moves_no_slider_of_another_digit(page: Page) -> None:
+    page.goto("/#view=posterior")
+    ready(page)
+    expect(page.get_by_role("group", name="Draws from the posterior").locator("canvas")).to_have_count(8)
+    with late(page, "encode"), late(page, "decode"):
+        set_slider(page.locator(".latent input").first, 2.5)
+        page.get_by_role("button", name="a real three").click()
+    page.wait_for_function("() => location.hash.includes('digit=t3')")
+    expect(page.get_by_text("decoded from the mean")).to_be_visible()
+    assert page.evaluate("new URLSearchParams(location.hash.slice(1)).has('z')") is False
+
+
 def test_samples_are_the_services_own(page: Page, service: str) -> None:
     page.goto("/#view=samples")
     ready(page)
@@ -323,6 +386,28 @@ def test_samples_are_the_services_own(page: Page, service: str) -> None:
     np.testing.assert_array_equal(pixels_of(tiles.first), pixels_of(tiles.nth(20)))  # without noise all are one
     page.get_by_label("How many").select_option("16")
     expect(tiles).to_have_count(16)
+
+
+def test_a_seed_is_asked_for_as_it_was_given(page: Page) -> None:
+    page.goto("/#view=samples&seed=1234567890123456")
+    ready(page)
+    page.locator("details.request summary").click()
+    expect(page.get_by_label("Seed")).to_have_value("1234567890123456")
+    expect(page.get_by_label("The request as curl")).to_contain_text("seed=1234567890123456")
+    page.get_by_label("Seed").fill("1e3")
+    page.get_by_label("Seed").press("Enter")
+    expect(page.get_by_label("Seed")).to_have_value("1000")
+    expect(page.get_by_label("The request as curl")).to_contain_text(re.compile(r"seed=1000\b"))
+    page.wait_for_function("() => location.hash.includes('seed=1000')")
+
+
+@pytest.mark.parametrize("wrong", ["count=16.0", "seed=9007199254740992", "seed=1e3"])
+def test_a_link_of_samples_that_cannot_be_asked_for_is_of_the_usual_ones(page: Page, wrong: str) -> None:
+    page.goto(f"/#view=samples&{wrong}")
+    ready(page)
+    expect(page.locator(".samples .grid canvas")).to_have_count(36)
+    expect(page.get_by_label("How many")).to_have_value("36")
+    expect(page.get_by_label("Seed")).to_have_value("7")
 
 
 def test_a_sample_opens_in_the_sliders(page: Page) -> None:
@@ -500,6 +585,34 @@ def test_a_key_is_asked_for_once_and_kept_in_the_tab(new_page: NewPage, faults: 
         page.close()  # before the service ends
 
 
+def test_only_a_whole_key_that_can_be_sent_is_taken(new_page: NewPage, faults: Faults) -> None:
+    faults.expect("status of 401")
+    with running(REPARAM_API_KEYS=KEY, **SMALL) as (url, _):
+        page = new_page(base_url=url)
+        sent = set()
+        page.on("request", lambda request: sent.add(request.headers.get("authorization")))
+        page.goto("/")
+        dialog = page.get_by_role("dialog")
+        key = dialog.get_by_label("Key")
+        key.press_sequentially(KEY[:9])
+        for _ in range(2):  # the browser lets a page prevent the first
+            page.keyboard.press("Escape")
+        expect(dialog).to_be_visible()
+        expect(dialog).to_contain_text("It is kept in this tab")
+        key.fill("the-ключ-of-a-visitor")
+        dialog.get_by_role("button", name="Use it").click()
+        page.wait_for_timeout(300)
+        expect(dialog).to_be_visible()
+        expect(page.locator("#trouble")).to_be_empty()
+        assert sent == {None}
+        key.fill(f"  {KEY} ")
+        key.press("Enter")
+        ready(page)
+        expect(dialog).to_be_hidden()
+        assert sent == {None, f"Bearer {KEY}"}
+        page.close()
+
+
 def test_it_recovers_from_a_service_that_stops_and_comes_back(new_page: NewPage, faults: Faults) -> None:
     faults.expect("ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)|status of 503")
     port = free_port()
@@ -538,6 +651,32 @@ def test_it_waits_where_it_asked_too_often(new_page: NewPage, faults: Faults) ->
         expect(page.locator("#trouble")).to_be_empty()
         expect(page.get_by_text("decoded from the sliders")).to_be_visible()
         page.close()
+
+
+def test_what_waits_goes_on_as_soon_as_another_call_is_answered(page: Page, faults: Faults) -> None:
+    faults.expect("status of 429")
+    page.goto("/")
+    ready(page)
+    page.get_by_role("button", name="Clear").click()
+    refuse_once(page, "reconstruct")
+    page.get_by_role("button", name="a real three").click()
+    expect(page.get_by_text("Too many requests. Trying again in 600 seconds")).to_be_visible()
+    page.get_by_role("button", name="Clear").click()
+    draw_seven(page)
+    wait_for_drawing(page)
+    expect(page.locator("#trouble")).to_be_empty()
+
+
+def test_nothing_is_said_of_a_call_that_nobody_waits_for(page: Page, faults: Faults) -> None:
+    faults.expect("status of 429")
+    page.goto("/#model=mnist-ae")
+    ready(page)
+    refuse_once(page, "reconstruct")
+    page.get_by_role("button", name="a real three").click()
+    expect(page.get_by_text("Trying again in 600 seconds")).to_be_visible()
+    page.get_by_role("link", name="Samples").click()
+    expect(page.locator(".impossible")).to_be_visible()
+    expect(page.locator("#trouble")).to_be_empty()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from models.data import load_mnist
-from tests.e2e.browser import assert_accessible
+from tests.e2e.browser import Faults, assert_accessible
 from tests.e2e.conftest import NewPage
 from tests.e2e.server import running, wait_for
 from tests.e2e.test_playground import pixels_of, ready, set_slider
@@ -133,6 +133,31 @@ def test_the_address_reopens_the_way(page: Page, new_page: NewPage) -> None:
     expect(again.get_by_label("Position on the way")).to_have_value("3")
     wait_until(strip(again).nth(3), pixels_of(strip(page).nth(3)))
     wait_until(again.locator("canvas.hero"), pixels_of(strip(page).nth(3)))
+
+
+def test_more_steps_leave_the_picture_that_was_chosen(page: Page) -> None:
+    page.goto("/#view=between")
+    ready(page)
+    set_slider(page.get_by_label("Position on the way"), 3)
+    in_address(page, "between.at=3")
+    set_slider(page.get_by_label("Steps"), 9)
+    expect(strip(page)).to_have_count(9)
+    in_address(page, "between.steps=9")
+    in_address(page, "between.at=3")
+    expect(page.get_by_label("Position on the way")).to_have_value("3")
+
+
+def test_without_both_ends_there_are_no_distances(page: Page) -> None:
+    page.goto("/#view=between")
+    ready(page)
+    expect(page.locator("figure.norms")).to_be_visible()
+    first = page.get_by_role("region", name="A", exact=True)
+    first.get_by_role("button", name="Clear").click()
+    expect(strip(page)).to_have_count(0)
+    expect(page.locator("figure.norms")).to_be_hidden()
+    first.get_by_role("button", name="a real four").click()
+    expect(strip(page)).to_have_count(16)
+    expect(page.locator("figure.norms")).to_be_visible()
 
 
 def test_an_end_may_be_a_file_the_digit_drawn_before_or_a_sample(page: Page, service: str, offered: np.ndarray) -> None:
@@ -321,6 +346,42 @@ def test_the_map_by_keyboard_and_again_from_its_address(page: Page, new_page: Ne
     wait_until(page.locator(".posterior canvas.now"), decoded(service, "mnist-2d", [z])[0])
 
 
+def test_a_place_opens_in_the_sliders_without_a_digit(page: Page, service: str) -> None:
+    page.goto("/#view=map&model=mnist-2d&digit=none")
+    expect(page.get_by_text("10,000 test digits.")).to_be_visible()
+    hover(page, 0.8, 0.3)
+    page.wait_for_function("() => location.hash.includes('map.at=')")
+    x, y = place_in_address(page)
+    z = [NORMAL.inv_cdf(x), NORMAL.inv_cdf(y)]
+    expected = decoded(service, "mnist-2d", [z])[0]
+    wait_until(page.locator(".panel canvas.large"), expected)
+    page.get_by_role("button", name="Open in the sliders").click()
+    ready(page)
+    expect(page.get_by_role("heading", name="Posterior", exact=True)).to_be_visible()
+    expect(page.get_by_text("decoded from the sliders")).to_be_visible()
+    for k in range(2):
+        row = page.locator(".latent", has=page.get_by_label(f"Latent {k}, its mean"))
+        expect(row.locator(".value")).to_have_text(f"{z[k]:.2f}".replace("-", "−"))
+    wait_until(page.locator(".posterior canvas.now"), expected)
+    in_address(page, "digit=p")
+
+
+def test_a_service_that_draws_few_digits_at_once_has_its_map_without_them(new_page: NewPage, faults: Faults) -> None:
+    faults.expect("status of 422")
+    with running(REPARAM_MODELS="mnist-2d", REPARAM_MAX_SAMPLES="50", REPARAM_ACCESS_LOG="false") as (url, _):
+        page = new_page(url)
+        page.goto("/#view=map&map.at=0.8~0.3")
+        ready(page)
+        expect(page.get_by_text("10,000 test digits.")).to_be_visible()
+        expect(page.get_by_text("The 12 nearest test digits")).to_be_visible()
+        drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+        assert page.locator(".scatter canvas").evaluate(drawn)
+        expect(page.locator("img.behind")).to_be_hidden()
+        expect(page.get_by_label("decoded digits behind")).to_be_hidden()
+        expect(page.locator(".problem")).to_be_hidden()
+        page.close()
+
+
 def test_other_models_are_projected_and_told_so(page: Page, ask: Callable[..., Any], offered: np.ndarray) -> None:
     page.goto("/#view=map&model=mnist-mlp&digit=t3")
     ready(page)
@@ -421,6 +482,18 @@ def test_noise_follows_the_slider_and_comes_again_from_its_seed(page: Page, new_
     page.get_by_role("button", name="Other noise").click()
     noisy = panel(page, "With noise").locator("canvas")
     wait_for(lambda: np.abs(pixels_of(noisy) - before).max() > 0.1)
+
+
+def test_the_slider_stands_at_the_amount_that_is_told(page: Page) -> None:
+    page.goto("/#view=noise&noise.amount=1")
+    ready(page)
+    amount, told = page.get_by_role("slider", name="Amount"), page.locator(".field output")
+    page.get_by_label("Masking").check()
+    expect(told).to_have_text("95 % of the pixels")
+    expect(amount).to_have_value("0.95")
+    page.get_by_label("Gaussian").check()
+    expect(told).to_have_text("σ = 1.00")
+    expect(amount).to_have_value("1")
 
 
 def test_a_denoising_model_is_not_compared_with_itself(page: Page) -> None:

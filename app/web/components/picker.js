@@ -16,7 +16,10 @@ let lastUsed = null; // of these elements
  * cleared. Returns {element, show(source): shows the digit that a source tells of, and resolves to it or to null}.
  */
 export function picker({api, label, onDigit}) {
-  const sheet = pad({label: `${label}: draw here with a mouse, a finger or a pen`, onStrokes: (strokes) => fitStrokes(strokes)});
+  const sheet = pad({label: `${label}: draw here with a mouse, a finger or a pen`, onStrokes: (strokes) => {
+    chosen = sheet;
+    fitStrokes(strokes);
+  }});
   const said = h("p", {class: "said", role: "status"});
   const file = h("input", {type: "file", accept: "image/*", class: "unseen", "aria-label": `${label}: a picture file`,
     onchange: () => {
@@ -27,6 +30,7 @@ export function picker({api, label, onDigit}) {
   const clear = h("button", {type: "button", class: "quiet", onclick: () => sheet.clear()}, "Clear");
   const row = h("div", {class: "examples", role: "group", "aria-label": `${label}: real test digits`});
   let first = 0;
+  let chosen = null; // the last choice: what comes late of an earlier one is left
   const others = h("button", {type: "button", class: "quiet", onclick: () => turn(AT_ONCE)}, "Others");
   const element = h("div", {class: "picker"},
     h("div", {class: "sheet"}, sheet.element, h("p", {class: "hint", "aria-hidden": "true"}, "draw a digit")),
@@ -38,17 +42,20 @@ export function picker({api, label, onDigit}) {
   turn(0);
 
   const fitStrokes = coalesce(async (strokes) => {
+    if (chosen !== sheet) return;
     say("");
     element.classList.toggle("empty", !strokes.length);
     if (!strokes.length) return onDigit(null);
     const {pixels} = await api.fit(await strokesFile(strokes));
-    onDigit(digitOfStrokes(strokes, pixels));
+    if (chosen === sheet) onDigit(digitOfStrokes(strokes, pixels));
   }, failed);
 
   async function take(given) {
+    const mine = (chosen = {});
     say("");
     try {
       const {pixels} = await api.fit(given);
+      if (chosen !== mine) return;
       if (!pixels.some(Boolean)) return say("This picture is blank: nothing on it stands out from its background.");
       const digit = digitOfPixels(pixels, given.name ? `the picture ${given.name}` : "a picture");
       // What the service reads and the browser does not, TIFF say, is shown as the service sees it.
@@ -66,6 +73,7 @@ export function picker({api, label, onDigit}) {
     first = (first + by) % digits.length;
     row.replaceChildren(...digits.slice(first, first + AT_ONCE).map((digit) =>
       h("button", {type: "button", class: "digit", title: digit.label, "aria-label": digit.label, onclick: () => {
+        chosen = digit;
         say("");
         sheet.show({pixels: digit.pixels});
         element.classList.remove("empty");
@@ -94,6 +102,7 @@ export function picker({api, label, onDigit}) {
   return {
     element,
     async show(source) {
+      chosen = {};
       const found = source ? await digitOf(source) : null;
       if (!found) {
         sheet.show({});

@@ -39,20 +39,22 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   const why = h("p", {class: "note"}, card.generative
     ? "Linear is straight in the latents; spherical is a great circle in the prior's noise."
     : `Spherical is for models with a prior: the codes of ${card.name} come from no noise in which a great circle could lie.`);
+  const distances = h("figure", {class: "norms", hidden: true}, norms.element,
+    h("figcaption", {class: "note"}, "How far the code is from the origin on the way. The draws of a standard normal prior " +
+      "all lie nearly as far out as each other: a straight line cuts through the inside, a great circle goes around it."));
   const [first, second] = ["a", "b"].map(end);
   root.append(
     h("div", {class: "ends"},
       first.element, h("div", {class: "way"}, film.element, h("div", {class: "choices"}, paths(), steps(), why)), second.element),
     strip,
-    h("figure", {class: "norms", hidden: card.prior?.kind !== "standard-normal"}, norms.element,
-      h("figcaption", {class: "note"}, "How far the code is from the origin on the way. The draws of a standard normal prior " +
-        "all lie nearly as far out as each other: a straight line cuts through the inside, a great circle goes around it.")),
+    distances,
   );
 
   const work = coalesce(async () => {
     if (!ends.a || !ends.b) {
       film.clear();
       strip.replaceChildren();
+      distances.hidden = true;
       return;
     }
     const pixels = new Float32Array([...ends.a.pixels, ...ends.b.pixels]);
@@ -140,7 +142,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     const told = h("output", {}, stepsOf());
     const slider = h("input", {id: "steps", type: "range", min: 2, max: 64, step: 1, value: stepsOf(), oninput: () => {
       told.textContent = slider.value;
-      state.set({"between.steps": slider.value, "between.at": null});
+      state.set({"between.steps": slider.value});
       work();
     }});
     return h("div", {class: "field"}, h("label", {for: "steps"}, "Steps ", told), slider);
@@ -148,6 +150,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
   /** The lengths of the codes on either path, of which the two ends tell. */
   function showNorms(latents, count) {
+    distances.hidden = card.prior?.kind !== "standard-normal";
     const size = latents.length / count;
     const [a, b] = [latents.subarray(0, size), latents.subarray(-size)];
     const x = Array.from({length: count}, (_, i) => i / (count - 1));

@@ -5,6 +5,7 @@ import {nearby} from "../components/nearby.js";
 import {scatter} from "../components/scatter.js";
 import {ZOOMS, zoomButtons} from "../components/zoom.js";
 import {h} from "../dom.js";
+import {digitOfPixels} from "../digit.js";
 import {nearest} from "../math/neighbours.js";
 import {isItself, sceneOf} from "../places.js";
 import {packFloats} from "../state.js";
@@ -26,6 +27,7 @@ export function lead(card) {
 export function show(root, {card, api, state, signal, onDigit, go, failed, request}) {
   let scene = null;
   let yours = null; // {mean, variance, source} of the user's digit
+  let pixels = null; // what is decoded at the place
   let at = readPlace(state.get("map.at")); // null follows the user's digit
   const map = scatter({label: `Map of ${card.name}. The arrow keys move, with Shift faster.`, onMove: moveTo, signal});
   const zoomer = zoomButtons((zoom) => {
@@ -34,7 +36,12 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   const behind = h("input", {type: "checkbox", checked: state.get("map.behind") !== "0", onchange: layers});
   const behindLabel = h("label", {class: "check", hidden: true}, behind, "decoded digits behind");
   const panel = nearby({
-    toDigit: () => follow(true), open: () => scene && here() && go("posterior", {z: packFloats(here())}),
+    toDigit: () => follow(true),
+    open: () => {
+      if (!scene || !here() || !(yours || pixels)) return;
+      // The sliders are about a digit: where there is none, about the one that is decoded.
+      go("posterior", {z: packFloats(here()), ...(yours ? {} : {digit: digitOfPixels(pixels).source})});
+    },
   });
   const note = h("p", {class: "note", role: "status"},
     isItself(card) ? "The map is on its way …" : "500 test digits are being encoded …");
@@ -48,7 +55,7 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   const decode = coalesce(async (code) => {
     if (!code) return panel.decoded(null);
     const call = await api.decode(code, 1, {signal});
-    panel.decoded(call.pixels);
+    panel.decoded((pixels = call.pixels));
     request.show(call);
     failed(null);
   }, failed);
@@ -67,7 +74,10 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
     behindLabel.hidden = !scene.picture;
     note.textContent = noteOf(scene, card);
     look();
-  }).catch(failed);
+  }).catch((error) => {
+    note.textContent = "";
+    failed(error);
+  });
   onDigit(encode);
 
   /** The code that is looked at, or null. */

@@ -110,6 +110,7 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
     function set(changes) {
       state.set(changes);
       slider.max = kindOf().most;
+      slider.value = amountOf();
       told.textContent = kindOf().amount(amountOf());
       slider.setAttribute("aria-valuetext", told.textContent);
       about.textContent = kindOf().about;

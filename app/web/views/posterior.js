@@ -44,15 +44,18 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     basis, list);
   fromPosterior.hidden = fromPrior.hidden = !card.generative;
 
-  let posterior = null; // {mean, variance}
+  let current = null; // the digit that is chosen; until it is encoded, `posterior` is of another
+  let posterior = null; // {digit, mean, variance}
   let prior = null;
   let z = null;
   let rows = [];
 
   // Decode where the sliders are, and, once they rest, what each of them would change.
   const redraw = coalesce(async (settled) => {
+    if (!ready()) return;
     const here = z;
     const call = await api.decode(here, 1, {signal});
+    if (!ready()) return; // another digit was chosen meanwhile, or none
     draw(now, call.pixels);
     request.show(call);
     const moved = here.some((value, k) => value !== posterior.mean[k]);
@@ -72,7 +75,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     }
     prior = await priorOf(card, api);
     const call = await api.encode(digit.pixels, {signal});
-    posterior = {mean: call.mean, variance: call.variance};
+    posterior = {digit, mean: call.mean, variance: call.variance};
     const told = unpackFloats(state.get("z"));
     z = told?.length === card.latents ? told : posterior.mean.slice();
     describe();
@@ -80,7 +83,14 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     await redraw(true);
     if (card.generative) await drawPosterior();
   }, failed);
-  onDigit(look);
+  onDigit((digit) => {
+    current = digit;
+    look(digit);
+  });
+
+  function ready() {
+    return posterior !== null && posterior.digit === current;
+  }
 
   function moveTo(latents) {
     z = Float32Array.from(latents);

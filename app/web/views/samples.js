@@ -30,14 +30,19 @@ export function impossible(card, cards) {
 export function show(root, {card, api, state, signal, go, failed, request}) {
   const count = h("select", {onchange: () => change({count: count.value})},
     COUNTS.map((n) => h("option", {value: n}, n)));
-  const seed = h("input", {type: "number", min: 0, max: 2 ** 53 - 1, step: 1, onchange: () => seed.reportValidity() && change({seed: seed.value || SEED})});
+  const seed = h("input", {type: "number", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, onchange: () => {
+    if (!seed.reportValidity()) return;
+    seed.value = seed.value ? Number(seed.value) : SEED; // 1e3 is written out
+    change({seed: seed.value});
+  }});
   const temperature = h("input", {type: "range", min: 0, max: 2, step: 0.05, oninput: () => change({temperature: temperature.value})});
   const warmth = h("span");
   const grid = h("div", {class: "grid", role: "group", "aria-label": "Samples"});
   const said = h("p", {class: "unseen", role: "status"});
   let drawn = null;
-  count.value = COUNTS.includes(Number(state.get("count"))) ? state.get("count") : 36;
-  seed.value = /^\d{1,15}$/.test(state.get("seed")) ? state.get("seed") : SEED;
+  count.value = COUNTS.map(String).includes(state.get("count")) ? state.get("count") : 36;
+  const told = state.get("seed");
+  seed.value = /^\d+$/.test(told) && Number.isSafeInteger(Number(told)) ? told : SEED;
   temperature.value = state.get("temperature", "1");
 
   root.append(
