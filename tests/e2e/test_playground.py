@@ -97,16 +97,26 @@ def set_slider(slider: Locator, value: float) -> None:
 
 
 @contextmanager
-def late(page: Page, name: str) -> Iterator[None]:
-    """The first call of `name` that is made inside is answered, and what it answers is read, at the end."""
-    held: list[Route] = []
-    page.route(f"**/v1/{name}?*", lambda route: held.append(route), times=1)
+def late(page: Page, *names: str) -> Iterator[None]:
+    """The first call of each of the names that is made inside is answered, and the answer read, at the end."""
+    held: dict[str, Route] = {}
+
+    def hold(route: Route) -> None:
+        name = route.request.url.partition("?")[0].rpartition("/")[2]
+        if name in held:
+            route.continue_()
+        held.setdefault(name, route)
+
+    called = re.compile(rf"/v1/({'|'.join(names)})\?")
+    page.route(called, hold)
     yield
-    wait_for(lambda: page.evaluate("true") and held)
-    with page.expect_response(lambda answer: answer.request == held[0].request) as answered:
-        held[0].continue_()
-    answered.value.finished()
+    wait_for(lambda: page.evaluate("true") and len(held) == len(names))
+    for route in held.values():
+        with page.expect_response(lambda answer, route=route: answer.request == route.request) as answered:
+            route.continue_()
+        answered.value.finished()
     page.wait_for_timeout(300)
+    page.unroute(called, hold)
 
 
 def refuse_once(page: Page, name: str) -> None:
@@ -358,7 +368,7 @@ def test_a_decode_that_comes_late_moves_no_slider_of_another_digit(page: Page) -
     page.goto("/#view=posterior")
     ready(page)
     expect(page.get_by_role("group", name="Draws from the posterior").locator("canvas")).to_have_count(8)
-    with late(page, "encode"), late(page, "decode"):
+    with late(page, "decode", "encode"):
         set_slider(page.locator(".latent input").first, 2.5)
         page.get_by_role("button", name="a real three").click()
     page.wait_for_function("() => location.hash.includes('digit=t3')")
