@@ -72,6 +72,30 @@ def test_a_stated_polarity_overrules_the_border():
     assert light == pytest.approx(fit_image(picture(1 - page), polarity="dark-on-light"), abs=1e-5)
 
 
+@pytest.mark.parametrize("polarity", ["auto", "stated"])
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("scale", "resampling"), [(4, NEAREST), (2, Image.Resampling.BICUBIC), (10, NEAREST)])
+def test_a_digit_cropped_to_its_ink_is_found(digits, polarity, dark, scale, resampling):
+    stated = {"auto": "auto", "stated": "dark-on-light" if dark else "light-on-dark"}[polarity]
+    lost = 0
+    for digit in digits[:200]:
+        drawing = Image.fromarray(digit)
+        drawing = drawing.crop(drawing.getbbox())
+        page = np.asarray(drawing.resize((scale * drawing.width, scale * drawing.height), resampling)) / 255
+        fitted = fit_image(picture(1 - page if dark else page), polarity=stated)
+        lost += np.mean((fitted - digit / 255) ** 2) > 0.05
+    assert lost <= (2 if polarity == "auto" else 1)  # strokes that fill their box are told from paper by no border
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("noise", [0.003, 0.01, 0.03, 0.06])
+def test_noise_that_white_or_black_cuts_off_is_noise(digits, noise, dark):
+    for i, digit in enumerate(digits[:10]):
+        page = 0.9 * drawn(digit, np.random.default_rng(i), scale=12)
+        page = np.clip(page + noise * np.random.default_rng(i).standard_normal(page.shape), 0, 1)
+        assert np.mean((fit_image(picture(1 - page if dark else page)) - digit / 255) ** 2) < 0.005
+
+
 @given(st.integers(0, 999), st.tuples(*[st.integers(0, 40)] * 4), st.sampled_from([0.0, 0.1, 0.25]), st.booleans())
 def test_more_paper_around_a_digit_changes_nothing(digits, index, margins, paper, dark):
     page = paper + (1 - paper) * np.pad(digits[index].repeat(3, 0).repeat(3, 1), 9) / 255
