@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.images.ink import Ink, Polarity, find_ink
 from app.images.reading import Picture, Pixels
-from app.images.specks import without_specks
+from app.images.specks import tiny_specks, without_specks
 
 Fit = Literal["digit", "stretch"]
 _Floats = npt.NDArray[np.floating]
@@ -49,14 +49,14 @@ def fit_image(
         rows = _average(pixels if light else 1 - pixels, np.linspace(0, pixels.shape[0], size + 1))
         return np.clip(_average(rows.T, np.linspace(0, pixels.shape[1], size + 1)).T, 0, 1).astype(np.float32)
     ink = find_ink(pixels, polarity)
-    outline = _outline(ink)
+    outline, specks = _outline(ink)
     if outline is None:
         return np.zeros((size, size), np.float32)
     if shrink > 1 and outline.side < _LEGIBLE_SIDE * box:
         closer = outline.of_a_larger_page(shrink).part_of(picture.pixels)
         if max(closer.shape) < max(picture.pixels.shape):
             return fit_image(Picture(closer, grey=False), "digit", polarity, size, box)
-    return _digit(ink, outline, size, box)
+    return _digit(ink, outline, specks, size, box)
 
 
 class _Outline(NamedTuple):
@@ -82,26 +82,30 @@ class _Outline(NamedTuple):
         return page[rows, max(0, self.left - around) : self.right + around]
 
 
-def _outline(ink: Ink) -> _Outline | None:
-    """Where the ink lies; None if there is none."""
+def _outline(ink: Ink) -> tuple[_Outline | None, Pixels]:
+    """Where the ink lies, None if there is none; and the specks beside it, (H, W): 1 in them, 0 elsewhere."""
     amount, noise = ink.amount, ink.noise
     coarse = max(1, max(amount.shape) // 250) if noise else 1
     rough = np.asarray(Image.fromarray(amount).reduce(coarse)) if coarse > 1 else amount
     peak = float(rough.max())
     if peak < (max(0.1, 6 * noise / coarse) if noise else 1 / 255):
-        return None
+        return None, np.zeros_like(amount)
     drawn = without_specks(rough, rough > peak / 4)
     rows, columns = (np.atleast_1d(drawn.any(axis=axis)) for axis in (1, 0))
-    return _Outline(*_extent(rows, coarse), *_extent(columns, coarse))
+    specks = ((rough > peak / 4) & ~drawn).astype(np.float32).repeat(coarse, axis=0).repeat(coarse, axis=1)
+    return _Outline(*_extent(rows, coarse), *_extent(columns, coarse)), specks[: amount.shape[0], : amount.shape[1]]
 
 
-def _digit(ink: Ink, outline: _Outline, size: int, box: int) -> Pixels:
+def _digit(ink: Ink, outline: _Outline, specks: Pixels, size: int, box: int) -> Pixels:
     """Crop, scale and centre: first on the rough outline, then on the edges within it."""
     amount, noise = ink.amount, ink.noise
     top, bottom, left, right = outline
     scale = outline.side / box  # pixels of the page to one of the result
     reach = ceil((_MARGIN + 1) * scale)
-    amount = _window(amount, top - reach, bottom + reach, left - reach, right + reach)
+    around = top - reach, bottom + reach, left - reach, right + reach
+    amount, specks = _window(amount, *around), _window(specks, *around)
+    if specks.any():  # with their soft edges
+        amount = np.where(_smooth(specks, ceil(scale / 4)) > 1e-6, np.float32(0), amount)
     if (enlarge := ceil(2 / scale)) > 2:
         sides = (enlarge * amount.shape[1], enlarge * amount.shape[0])
         amount, scale = np.asarray(Image.fromarray(amount).resize(sides, Image.Resampling.BICUBIC)), scale * enlarge
@@ -109,6 +113,9 @@ def _digit(ink: Ink, outline: _Outline, size: int, box: int) -> Pixels:
     # Noise and a resampler's ringing stay below the threshold. Averaging over an eighth of a pixel tames noise.
     smooth = _smooth(amount, round(scale / 8)) if noise else amount
     least = (0.15 if noise else 0.05) * float(smooth.max())
+    if scale >= _LEGIBLE_SIDE:
+        tiny = tiny_specks(smooth > least, scale)
+        smooth, amount = np.where(tiny, 0, smooth), np.where(tiny, np.float32(0), amount)
     top, bottom = _edges(smooth.max(axis=1), scale, least)
     left, right = _edges(smooth.max(axis=0), scale, least)
     scale = max(bottom - top, right - left) / box
@@ -180,11 +187,11 @@ def _smooth(amount: _Floats, radius: int) -> _Floats:
     return amount
 
 
-def _window(amount: Pixels, top: int, bottom: int, left: int, right: int) -> Pixels:
+def _window(page: Pixels, top: int, bottom: int, left: int, right: int) -> Pixels:
     """A part of the page, which may reach beyond it: there is paper."""
-    height, width = amount.shape
+    height, width = page.shape
     beyond = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)))
-    return np.pad(amount[max(top, 0) : bottom, max(left, 0) : right], beyond)
+    return np.pad(page[max(top, 0) : bottom, max(left, 0) : right], beyond)
 
 
 def _centre(digit: Pixels, size: int) -> Pixels:

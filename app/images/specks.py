@@ -9,6 +9,29 @@ _CELLS = 48  # the page is looked at in a grid of at most so many cells a side
 _SPECK = 0.02  # of the ink of the largest connected part: a part with less is a speck
 
 
+def tiny_specks(inked: npt.NDArray[np.bool_], scale: float) -> npt.NDArray[np.bool_]:
+    """Which pixels, (H, W), are in or next to specks that would vanish in a pixel of the result.
+
+    Such a speck fills no more than two by two cells of a third of that pixel, and no cell around them is inked.
+
+    Args:
+        scale: pixels of the page to one of the result.
+    """
+    step = max(1, round(scale / 3))
+    cells = inked
+    for axis in (0, 1):
+        cells = np.logical_or.reduceat(cells, range(0, inked.shape[axis], step), axis=axis)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(cells, 2), (4, 4))
+    within = around[..., 1:3, 1:3].sum(axis=(2, 3))
+    alone = (within > 0) & (within == around.sum(axis=(2, 3)))  # (rows + 1, columns + 1) blocks of two by two
+    specks = np.zeros(np.add(cells.shape, 2), bool)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            specks[dy : dy + alone.shape[0], dx : dx + alone.shape[1]] |= alone
+    whole = specks[1:-1, 1:-1].repeat(step, axis=0).repeat(step, axis=1)
+    return whole[: inked.shape[0], : inked.shape[1]]
+
+
 def without_specks(ink: Pixels, drawn: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which of the `drawn` pixels, (H, W), belong to parts that are large enough to be of the drawing.
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.images import Picture, fit_image
 from app.images.specks import without_specks
@@ -20,6 +21,25 @@ def test_a_speck_in_a_corner_changes_nothing(digits: np.ndarray, side: int, spec
         spotted[:speck, -speck:] = 20
         clean, dirty = (fit_image(Picture((p.clip(0, 255) / 255).astype(np.float32))) for p in (page, spotted))
         assert np.abs(clean - dirty).mean() < (0.02 if noise else 1e-3)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize(("count", "speck"), [(1, 1), (1, 6), (20, 1), (10, 3)])
+def test_specks_near_the_digit_or_within_it_change_nothing(
+    digits: np.ndarray, count: int, speck: int, noise: float
+) -> None:
+    for i, digit in enumerate(digits[:10]):
+        random = np.random.default_rng(i)
+        page = np.ones((700, 900))  # at white half of the noise is cut off
+        page[150:570, 200:620] -= np.asarray(Image.fromarray(digit).resize((420, 420), Image.Resampling.BICUBIC)) / 255
+        spotted = page.copy()
+        for y, x in random.integers((110, 160), (605, 655), (count, 2)):
+            spotted[y : y + speck, x : x + speck] = 0
+        grain = noise * random.standard_normal(page.shape)
+        clean, dirty = (fit_image(Picture(np.clip(p + grain, 0, 1).astype(np.float32))) for p in (page, spotted))
+        assert np.abs(clean - digit / 255).mean() < 0.02
+        # What touches a stroke is part of it.
+        assert np.abs(clean - dirty).mean() < (0.01 if speck < 6 else 0.03)
 
 
 def test_parts_of_a_broken_digit_stay() -> None:
