@@ -86,7 +86,7 @@ async function open(defaultModel) {
     if (!(error instanceof Problem)) throw error;
     return null; // the link is of strokes that this service does not take
   });
-  if (source !== state.get("digit", FIRST_DIGIT)) return; // the user has moved on meanwhile
+  if (found === undefined || source !== state.get("digit", FIRST_DIGIT)) return; // the user has moved on meanwhile
   digit = found;
   shown = source;
   for (const listener of listeners) listener(digit);
@@ -101,7 +101,7 @@ function showView() {
   leave.abort();
   leave = new AbortController();
   const {signal} = leave;
-  const name = state.get("view", "draw") in VIEWS ? state.get("view", "draw") : "draw";
+  const name = Object.hasOwn(VIEWS, state.get("view", "draw")) ? state.get("view", "draw") : "draw";
   for (const link of document.querySelectorAll("#views a")) {
     link.toggleAttribute("aria-current", link.dataset.view === name);
     if (link.dataset.view === name) link.setAttribute("aria-current", "page");

@@ -231,6 +231,20 @@ def test_a_digit_that_comes_late_does_not_replace_the_one_that_was_taken_after_i
     wait_for_drawing(page)
 
 
+def test_a_picture_that_fails_late_is_not_told_of_the_digit_that_was_taken_after_it(
+    page: Page, tmp_path: Path, faults: Faults
+) -> None:
+    faults.expect("status of 422")
+    (tmp_path / "no-picture.png").write_bytes(b"no picture")
+    page.goto("/")
+    ready(page)
+    with late(page, "fit"):
+        page.get_by_label("Your digit: a picture file").set_input_files(tmp_path / "no-picture.png")
+        page.get_by_role("button", name="a real three").click()
+        expect(page.get_by_role("img", name="What the model draws of a real three")).to_be_visible()
+    expect(page.locator("#digit .said")).to_have_text("")
+
+
 def test_what_is_no_digit_is_called_so(page: Page) -> None:
     page.goto("/")
     ready(page)
@@ -374,6 +388,65 @@ def test_a_decode_that_comes_late_moves_no_slider_of_another_digit(page: Page) -
     page.wait_for_function("() => location.hash.includes('digit=t3')")
     expect(page.get_by_text("decoded from the mean")).to_be_visible()
     assert page.evaluate("new URLSearchParams(location.hash.slice(1)).has('z')") is False
+
+
+def draws(page: Page) -> Locator:
+    return page.get_by_role("group", name="Draws from the posterior").locator("canvas")
+
+
+def test_a_draw_from_the_prior_that_comes_late_moves_no_slider_of_another_digit(page: Page) -> None:
+    page.goto("/#view=posterior")
+    ready(page)
+    expect(draws(page)).to_have_count(8)
+    with late(page, "sample"):
+        page.get_by_role("button", name="Draw from the prior").click()
+        page.get_by_role("button", name="a real three").click()
+        page.wait_for_function("() => location.hash.includes('digit=t3')")
+        expect(page.get_by_text("decoded from the mean")).to_be_visible()
+    expect(page.get_by_text("decoded from the mean")).to_be_visible()
+    page.get_by_role("button", name="Draw from the prior").click()
+    expect(page.get_by_text("decoded from the sliders")).to_be_visible()
+
+
+@pytest.mark.parametrize("then", ["another digit", "another draw"])
+def test_draws_that_come_late_replace_none_that_came_after_them(page: Page, then: str) -> None:
+    page.goto("/#view=posterior")
+    ready(page)
+    expect(draws(page)).to_have_count(8)
+    before = pixels_of(draws(page).first)
+    with late(page, "decode"):
+        page.get_by_role("button", name="Draw from the posterior").click()
+        if then == "another digit":
+            page.get_by_role("button", name="a real three").click()
+        else:
+            page.get_by_role("button", name="Draw from the posterior").click()
+        wait_for(lambda: np.abs(pixels_of(draws(page).first) - before).max() > 0)
+        after = pixels_of(draws(page).first)
+    np.testing.assert_array_equal(pixels_of(draws(page).first), after)
+
+
+def test_samples_are_downloaded_once_there_are_some_and_under_their_own_seed(page: Page) -> None:
+    with late(page, "sample"):
+        page.goto("/#view=samples")
+        for name in ("Download PNG", "Download latents (.npy)"):
+            expect(page.get_by_role("button", name=name)).to_be_disabled()
+    ready(page)
+    with page.expect_download() as download, late(page, "sample"):
+        page.get_by_role("button", name="Download PNG").click()
+        page.get_by_label("Seed").fill("99")
+        page.get_by_label("Seed").press("Enter")
+        expect(page.locator(".samples .grid")).to_have_attribute("data-seed", "99")
+    assert download.value.suggested_filename == "mnist-conv-seed-7.png"
+
+
+@pytest.mark.parametrize("name", ["nowhere", "constructor"])
+def test_an_address_of_no_view_opens_the_first(page: Page, name: str) -> None:
+    page.goto(f"/#view={name}")
+    ready(page)
+    expect(page).to_have_title("Draw · Reparam")
+    page.goto(f"/#view=noise&noise.kind={name}")
+    ready(page)
+    expect(page.get_by_label("Gaussian")).to_be_checked()
 
 
 def test_samples_are_the_services_own(page: Page, service: str) -> None:

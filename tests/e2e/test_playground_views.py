@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from models.data import load_mnist
 from tests.e2e.browser import Faults, assert_accessible
 from tests.e2e.conftest import NewPage
 from tests.e2e.server import running, wait_for
-from tests.e2e.test_playground import pixels_of, ready, set_slider
+from tests.e2e.test_playground import draw_seven, late, pixels_of, ready, set_slider, wait_for_drawing
 
 pytestmark = pytest.mark.e2e
 
@@ -177,6 +177,35 @@ def test_an_end_may_be_a_file_the_digit_drawn_before_or_a_sample(page: Page, ser
     wait_until(strip(page).nth(8), path_between(service, offered[[3, 3]], 16, "linear")[8])
     second.get_by_role("button", name="Clear").click()
     expect(strip(page)).to_have_count(0)
+
+
+def test_an_end_that_comes_late_does_not_replace_the_one_that_was_taken_after_it(page: Page, new_page: NewPage) -> None:
+    def take_a_four_for_the_second(page: Page) -> None:
+        page.get_by_role("region", name="B", exact=True).get_by_role("button", name="a real four").click()
+        in_address(page, "between.b=t4")
+
+    to_the_four = "From a real seven to a real four in 16 pictures"
+    page.goto("/#view=between")
+    ready(page)
+    with late(page, "sample"):
+        page.get_by_role("region", name="B", exact=True).get_by_role("button", name="A sample").click()
+        take_a_four_for_the_second(page)
+        expect(page.locator(".strip")).to_have_attribute("aria-label", to_the_four)
+    expect(page.locator(".strip")).to_have_attribute("aria-label", to_the_four)
+    in_address(page, "between.b=t4")
+
+    page.goto("/")
+    ready(page)
+    page.get_by_role("button", name="Clear").click()
+    draw_seven(page)
+    wait_for_drawing(page)
+    drawing = page.evaluate("new URLSearchParams(location.hash.slice(1)).get('digit')")
+    again = new_page()
+    with late(again, "fit"):
+        again.goto(f"/#view=between&between.b={drawing}")
+        take_a_four_for_the_second(again)
+        expect(again.locator(".strip")).to_have_attribute("aria-label", to_the_four)
+    expect(again.locator(".strip")).to_have_attribute("aria-label", to_the_four)
 
 
 def test_a_model_without_a_prior_says_why_it_goes_straight(page: Page) -> None:
@@ -364,6 +393,26 @@ def test_a_place_opens_in_the_sliders_without_a_digit(page: Page, service: str) 
         expect(row.locator(".value")).to_have_text(f"{z[k]:.2f}".replace("-", "−"))
     wait_until(page.locator(".posterior canvas.now"), expected)
     in_address(page, "digit=p")
+
+
+def test_a_place_opens_with_its_own_digit_before_that_is_drawn(page: Page, service: str) -> None:
+    page.goto("/#view=map&model=mnist-2d&digit=none")
+    expect(page.get_by_text("10,000 test digits.")).to_be_visible()
+    hover(page, 0.8, 0.3)
+    expect(page.locator(".panel canvas.large")).to_be_visible()
+    in_address(page, "map.at=")
+    first = place_in_address(page)
+    held: list[Route] = []  # what the place decodes to, which is called off when the view is left
+    page.route("**/v1/decode?*", lambda route: route.continue_() if held else held.append(route))
+    hover(page, 0.2, 0.7)
+    wait_for(lambda: place_in_address(page) != first)
+    z = [NORMAL.inv_cdf(share) for share in place_in_address(page)]
+    page.get_by_role("button", name="Open in the sliders").click()
+    expect(page.get_by_role("heading", name="Posterior", exact=True)).to_be_visible()
+    assert held
+    expected = decoded(service, "mnist-2d", [z])[0]
+    page.get_by_role("link", name="Draw", exact=True).click()
+    wait_until(page.locator(".draw canvas.tile").first, expected)
 
 
 def test_a_service_that_draws_few_digits_at_once_has_its_map_without_them(new_page: NewPage, faults: Faults) -> None:

@@ -13,7 +13,8 @@ let lastUsed = null; // of these elements
 
 /**
  * `onDigit(digit)` is called with every digit that the user chooses, and while one is drawn; with null when the sheet is
- * cleared. Returns {element, show(source): shows the digit that a source tells of, and resolves to it or to null}.
+ * cleared. Returns {element, show(source): shows the digit that a source tells of, and resolves to it, to null where there
+ * is none, or to undefined where another was chosen meanwhile}.
  */
 export function picker({api, label, onDigit}) {
   const sheet = pad({label: `${label}: draw here with a mouse, a finger or a pen`, onStrokes: (strokes) => {
@@ -48,7 +49,7 @@ export function picker({api, label, onDigit}) {
     if (!strokes.length) return onDigit(null);
     const {pixels} = await api.fit(await strokesFile(strokes));
     if (chosen === sheet) onDigit(digitOfStrokes(strokes, pixels));
-  }, failed);
+  }, (error) => chosen === sheet && failed(error));
 
   async function take(given) {
     const mine = (chosen = {});
@@ -64,7 +65,7 @@ export function picker({api, label, onDigit}) {
       element.classList.remove("empty");
       onDigit(digit);
     } catch (error) {
-      failed(error);
+      if (chosen === mine) failed(error);
     }
   }
 
@@ -102,8 +103,9 @@ export function picker({api, label, onDigit}) {
   return {
     element,
     async show(source) {
-      chosen = {};
+      const mine = (chosen = {});
       const found = source ? await digitOf(source) : null;
+      if (chosen !== mine) return undefined;
       if (!found) {
         sheet.show({});
         element.classList.add("empty");
@@ -113,7 +115,7 @@ export function picker({api, label, onDigit}) {
       sheet.show(found.strokes ? {strokes: found.strokes} : {pixels: found.pixels});
       if (found.pixels) return found;
       const {pixels} = await api.fit(await strokesFile(found.strokes));
-      return digitOfStrokes(found.strokes, pixels);
+      return chosen === mine ? digitOfStrokes(found.strokes, pixels) : undefined;
     },
   };
 }

@@ -84,6 +84,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   /** One of the two: its sheet, and ways to fill it besides. */
   function end(name) {
     const letter = name.toUpperCase();
+    let last = null; // the last choice: what comes late of an earlier one is left
     const sheet = picker({api, label: letter, onDigit: (digit) => choose(digit)});
     const extra = h("div", {class: "tools"},
       h("button", {type: "button", class: "quiet", onclick: () => yours && choose(yours, true)}, "Your digit"),
@@ -94,16 +95,18 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
     function choose(digit, drawIt = false) {
       ends[name] = digit;
+      last = digit;
       state.set({[`between.${name}`]: digit ? digit.source : "none"});
-      if (drawIt) sheet.show(digit.source);
+      if (drawIt) sheet.show(digit.source).catch(failed);
       work();
     }
 
     async function sample() {
+      const mine = (last = {});
       try {
         const call = await api.sample({count: 1}, {signal});
         failed(null);
-        choose(digitOfPixels(call.pixels, `a digit that ${card.name} drew`), true);
+        if (last === mine) choose(digitOfPixels(call.pixels, `a digit that ${card.name} drew`), true);
       } catch (error) {
         failed(error);
       }
@@ -119,7 +122,9 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
       },
       async open(source) {
         try {
-          ends[name] = await sheet.show(source === "none" ? "" : source);
+          const found = await sheet.show(source === "none" ? "" : source);
+          if (found === undefined) return;
+          ends[name] = found;
           work();
         } catch (error) {
           failed(error);

@@ -27,7 +27,6 @@ export function lead(card) {
 export function show(root, {card, api, state, signal, onDigit, go, failed, request}) {
   let scene = null;
   let yours = null; // {mean, variance, source} of the user's digit
-  let pixels = null; // what is decoded at the place
   let at = readPlace(state.get("map.at")); // null follows the user's digit
   const map = scatter({label: `Map of ${card.name}. The arrow keys move, with Shift faster.`, onMove: moveTo, signal});
   const zoomer = zoomButtons((zoom) => {
@@ -37,10 +36,16 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   const behindLabel = h("label", {class: "check", hidden: true}, behind, "decoded digits behind");
   const panel = nearby({
     toDigit: () => follow(true),
-    open: () => {
-      if (!scene || !here() || !(yours || pixels)) return;
-      // The sliders are about a digit: where there is none, about the one that is decoded.
-      go("posterior", {z: packFloats(here()), ...(yours ? {} : {digit: digitOfPixels(pixels).source})});
+    open: async () => {
+      const code = scene && here();
+      if (!code) return;
+      try {
+        // The sliders are about a digit: where there is none, about the one that is decoded.
+        const digit = yours ? {} : {digit: digitOfPixels((await api.decode(Float32Array.from(code), 1, {signal})).pixels).source};
+        go("posterior", {z: packFloats(code), ...digit});
+      } catch (error) {
+        failed(error);
+      }
     },
   });
   const note = h("p", {class: "note", role: "status"},
@@ -55,7 +60,7 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
   const decode = coalesce(async (code) => {
     if (!code) return panel.decoded(null);
     const call = await api.decode(code, 1, {signal});
-    panel.decoded((pixels = call.pixels));
+    panel.decoded(call.pixels);
     request.show(call);
     failed(null);
   }, failed);

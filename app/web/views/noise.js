@@ -29,7 +29,7 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
     name, api: name === card.name ? api : apiOf(name), cleans: kind === "dae",
   }));
   let digit = null;
-  const kindOf = () => KINDS[state.get("noise.kind")] ?? KINDS.gaussian;
+  const kindOf = () => KINDS[Object.hasOwn(KINDS, state.get("noise.kind")) ? state.get("noise.kind") : "gaussian"];
   const seedOf = () => (Number(state.get("noise.seed", DEFAULT.seed)) || 0) >>> 0;
   const amountOf = () => Math.min(Math.max(Number(state.get("noise.amount", DEFAULT.amount)) || 0, 0), kindOf().most);
 

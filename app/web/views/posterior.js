@@ -49,6 +49,8 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   let prior = null;
   let z = null;
   let rows = [];
+  let wanted = null; // where the sliders were last asked to go, and `drawing`, which draws were last asked for:
+  let drawing = null; // what comes late of an earlier wish is left
 
   // Decode where the sliders are, and, once they rest, what each of them would change.
   const redraw = coalesce(async (settled) => {
@@ -93,7 +95,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }
 
   function moveTo(latents) {
-    z = Float32Array.from(latents);
+    wanted = z = Float32Array.from(latents);
     for (const row of rows) row.set(z[row.k]);
     redraw(true);
   }
@@ -111,9 +113,12 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }
 
   async function drawPosterior() {
+    if (!ready()) return;
+    const mine = (drawing = {});
     const drawn = drawFrom(posterior, DRAWS, Number(state.get("draws", "1")) || 0);
     try {
       const {pixels} = await api.decode(drawn, DRAWS, {signal});
+      if (drawing !== mine || !ready()) return;
       draws.replaceChildren(...Array.from({length: DRAWS}, (_, i) => {
         const picture = tile("", nth(pixels, i), "small");
         picture.setAttribute("aria-hidden", "true");
@@ -128,9 +133,11 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }
 
   async function drawPrior() {
+    const mine = (wanted = {});
+    const {digit} = posterior ?? {};
     try {
       const {latents} = await api.sample({count: 1, seed: randomSeed()}, {signal});
-      moveTo(latents);
+      if (wanted === mine && digit === current) moveTo(latents);
     } catch (error) {
       failed(error);
     }
@@ -163,7 +170,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
       posterior: {mean: posterior.mean[k], sigma: informed ? Math.sqrt(posterior.variance[k]) : null},
       weight: informed ? `${number(says[k])} nats` : `${number(says[k], 1)} σ away`,
       onMove(value, settled) {
-        z = z.slice();
+        wanted = z = z.slice();
         z[k] = value;
         redraw(settled);
       },

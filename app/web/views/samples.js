@@ -53,12 +53,13 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
     grid, said,
     h("p", {class: "caption"}, "Click one to open it in the sliders."),
     h("div", {class: "tools downloads"},
-      h("button", {type: "button", onclick: downloadPicture}, "Download PNG"),
-      h("button", {type: "button", onclick: downloadLatents}, "Download latents (.npy)")));
+      h("button", {type: "button", disabled: true, onclick: downloadPicture}, "Download PNG"),
+      h("button", {type: "button", disabled: true, onclick: downloadLatents}, "Download latents (.npy)")));
 
   const redraw = coalesce(async (query) => {
     const call = await api.sample(query, {signal});
     drawn = {...call, query};
+    for (const button of root.querySelectorAll(".downloads button")) button.disabled = false;
     if (grid.childElementCount !== query.count) {
       grid.replaceChildren(...Array.from({length: query.count}, (_, i) => {
         const picture = tile("", null);
@@ -91,9 +92,10 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
   }
 
   async function downloadPicture() {
+    const {query} = drawn;
     try {
-      const {blob} = await api.samplePicture({...drawn.query, scale: 4}, {signal});
-      download(blob, "png");
+      const {blob} = await api.samplePicture({...query, scale: 4}, {signal});
+      download(blob, `seed-${query.seed}.png`);
       failed(null);
     } catch (error) {
       failed(error);
@@ -101,12 +103,12 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
   }
 
   function downloadLatents() {
-    const {count: rows} = drawn.query;
-    download(new Blob([writeNpy(drawn.latents, [rows, card.latents])]), "npy");
+    const {count: rows, seed} = drawn.query;
+    download(new Blob([writeNpy(drawn.latents, [rows, card.latents])]), `seed-${seed}.npy`);
   }
 
-  function download(blob, extension) {
-    const link = h("a", {href: URL.createObjectURL(blob), download: `${card.name}-seed-${drawn.query.seed}.${extension}`});
+  function download(blob, name) {
+    const link = h("a", {href: URL.createObjectURL(blob), download: `${card.name}-${name}`});
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
