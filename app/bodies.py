@@ -219,7 +219,7 @@ def _decode_file(value: str, index: int) -> bytes:
 def _pixels(values: list[Any], rows: int, columns: int) -> Array:
     pixels = rows_of_numbers("pixels", values, rows * columns, (rows, columns))
     if pixels.min() < 0 or pixels.max() > 1:
-        raise InputError(f"pixels: expected numbers in 0..1, found {pixels.min():g} to {pixels.max():g}")
+        raise InputError(f"pixels: expected numbers in 0..1, found {pixels.min():.9g} to {pixels.max():.9g}")
     return pixels.reshape(-1, rows, columns)
 
 

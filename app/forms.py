@@ -41,7 +41,10 @@ def form_files(content_type: str, body: bytes | bytearray, max_files: int) -> li
         found = ", ".join(sorted(form.names))[:200] or "none"
         raise MalformedError(f"body: expected a form with the field {FIELD} alone, found {found}")
     if form.texts:
-        raise MalformedError(f"{FIELD}: expected files (with curl: -F {FIELD}=@digit.png), found text")
+        raise MalformedError(
+            f"{FIELD}: expected files (with curl: -F {FIELD}=@digit.png), found text: a part without a filename, and "
+            "without a Content-Type but of text"
+        )
     return form.files
 
 
@@ -54,11 +57,11 @@ class _Form:
         self.texts = 0
         self.ended = False
         self._max_files = max_files
-        self._header = self._disposition = b""
+        self._header = self._disposition = self._type = b""
         self._parts: list[bytes] = []
 
     def begin(self) -> None:
-        self._header = self._disposition = b""
+        self._header = self._disposition = self._type = b""
         self._parts = []
 
     def header_name(self, data: bytes, start: int, end: int) -> None:
@@ -67,13 +70,16 @@ class _Form:
     def header_value(self, data: bytes, start: int, end: int) -> None:
         if self._header == b"content-disposition":
             self._disposition = bytes(data[start:end])
+        elif self._header == b"content-type":
+            self._type = bytes(data[start:end]).strip().lower()
 
     def headers_end(self) -> None:
         _, options = parse_options_header(self._disposition.decode("latin-1"))
         if b"name" not in options:
             raise MalformedError("body: not multipart/form-data: a part has no name")
         self.names.add(options[b"name"].decode(errors="replace"))
-        self._is_file = b"filename" in options
+        # A file may have no name (RFC 7578, sections 4.2 and 4.4).
+        self._is_file = b"filename" in options or not (self._type or b"text/plain").startswith(b"text/")
         self.texts += not self._is_file
         if self.texts > _MAX_TEXTS:
             raise MalformedError(f"body: expected a form with the field {FIELD} alone, found many that are no files")

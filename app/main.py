@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
 
         async def publish() -> None:
-            schema = await describe(app, engine, settings.keyed)
+            schema = await describe(app, engine, settings)
             app.openapi = lambda: schema  # type: ignore[method-assign]
 
         async def reload() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from importlib.resources import files
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON, speaks_oip
 from app.images import read_image
 from app.oip.schemas import Error, IndexRequest, InferRequest
+from app.queries import MapQuery
 from app.schemas import ImageFiles, ImagePixels, Latents, Problem, SampleRequest
+from app.settings import Settings
 
 DESCRIPTION = """
 Trained variational autoencoders over HTTP: **encode** an image to the mean and variance of its code, **decode** a code
@@ -27,6 +30,7 @@ image is. Every call here runs as it stands: press *Execute*.
 BINARY = {"type": "string", "format": "binary"}
 FILE = {"schema": BINARY}
 DIGITS = ("seven.png", "two.png")  # of MNIST's test digits the first two
+SAMPLES = 16  # in the examples, where so many may be drawn
 # The forms that a call answers in, by operation, where they are not JSON alone.
 ANSWERS = {
     "encode": NumberForm.offered,
@@ -47,7 +51,7 @@ NEEDED: dict[str, set[Capability]] = {
 }
 
 
-async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[str, Any]:
+async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str, Any]:
     """The schema: what FastAPI derives from the routes, and what they read and write by hand."""
     schema = await asyncio.to_thread(  # half a second, in which a service that reloads goes on
         get_openapi,
@@ -65,7 +69,7 @@ async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[st
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
 
-    bodies = await _bodies(engine.model())
+    bodies = await _bodies(engine.model(), min(SAMPLES, settings.max_samples))
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             name = operation["operationId"]
@@ -78,25 +82,27 @@ async def describe(app: FastAPI, engine: Engine, keyed: bool = False) -> dict[st
             oip = speaks_oip(path)
             problem = {JSON if oip else PROBLEM_JSON: {"schema": _ref("Error" if oip else "Problem")}}
             operation["responses"]["default"] = {"description": "Why the call failed", "content": problem}
-            examples = _examples(engine, name)
+            examples = _examples(engine, name, settings)
             for parameter in operation.get("parameters", []):
                 if parameter["name"] in examples:
                     parameter["example"] = examples[parameter["name"]]
-    if keyed:
+    if settings.keyed:
         declare_keys(schema)
     return schema
 
 
-def _examples(engine: Engine, operation: str) -> dict[str, Any]:
+def _examples(engine: Engine, operation: str, settings: Settings) -> dict[str, Any]:
     """Values for the parameters of a call, by name: with them it runs, if a model that is served can do it."""
     able = [model for model in engine.models.values() if NEEDED.get(operation, set()) <= set(model.capabilities)]
     model = engine.model() if engine.model() in able or not able else able[0]
     name = f"{model.name}.encode" if operation.startswith("v2_") else model.name
-    examples = {"name": name, "count": 16, "seed": 7, "scale": 4}
+    examples = {"name": name, "count": min(SAMPLES, settings.max_samples), "seed": 7, "scale": 4}
+    if settings.max_samples < MapQuery().size ** 2:  # what the parameter is if it is left out
+        examples["size"] = isqrt(settings.max_samples)
     return examples if model is engine.model() else examples | {"model": model.name}
 
 
-async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
+async def _bodies(model: Model, count: int) -> dict[str, dict[str, Any]]:
     """What each call that takes a body takes, by operation: media type -> schema and examples."""
     digits = [files("app").joinpath("web", name).read_bytes() for name in DIGITS]
     pixels = [read_image(digit).pixels for digit in digits]
@@ -123,7 +129,7 @@ async def _bodies(model: Model) -> dict[str, dict[str, Any]]:
         "score": _forms(images, IMAGES_IN),
         "decode": _forms({JSON: {"schema": _ref("Latents"), "example": {"latents": codes[:1]}}}, LATENTS_IN),
         "sample_with_body": {
-            JSON: {"schema": _ref("SampleRequest"), "example": {"count": 16, "seed": 7, "temperature": 1.0}}
+            JSON: {"schema": _ref("SampleRequest"), "example": {"count": count, "seed": 7, "temperature": 1.0}}
         },
         "v2_infer": {JSON: {"schema": _ref("InferRequest"), "example": {"id": "1", "inputs": [tensor]}}},
         "v2_index": {JSON: {"schema": _ref("IndexRequest"), "example": {"ready": True}}},

@@ -123,7 +123,7 @@ def as_images(values: Values, image_shape: tuple[int, int]) -> Rows:
     images = _float32(values)
     if not _within_unit(images):
         low, high = images.min(), images.max()
-        raise InputError(f"images: expected numbers in 0..1 (or uint8 in 0..255), found {low:g} to {high:g}")
+        raise InputError(f"images: expected numbers in 0..1 (or uint8 in 0..255), found {low:.9g} to {high:.9g}")
     return images.reshape(-1, rows, columns)
 
 

@@ -24,6 +24,8 @@ TAKEN = (
     "X-Request-Timeout-Ms",
 )
 TOLD = (
+    "Accept",
+    "Accept-Encoding",
     "ETag",
     "Inference-Header-Content-Length",
     "RateLimit",

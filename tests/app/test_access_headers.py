@@ -131,6 +131,7 @@ def test_a_page_of_a_configured_origin_may_read_answers(open_to_pages: TestClien
     assert answer.headers["access-control-allow-origin"] == PAGE
     exposed = answer.headers["access-control-expose-headers"].split(", ")
     assert {"X-Request-ID", "X-Seed", "Server-Timing", "Retry-After", "RateLimit", "RateLimit-Policy"} <= set(exposed)
+    assert {"Accept", "Accept-Encoding"} <= set(exposed)  # what an answer of 415 says would be taken
     assert "ETag" in exposed  # which If-None-Match says again
     assert "Inference-Header-Content-Length" in exposed  # where the numbers of /v2 begin
     assert "Origin" in answer.headers["vary"]

@@ -297,6 +297,18 @@ def test_a_form_brings_its_files() -> None:
                 form_files(content_type, body[:length], 9)
 
 
+def test_a_part_of_another_type_than_text_is_a_file_without_a_name() -> None:
+    for type_, file in [("Content-Type: image/png\r\n", True), ("content-type: TEXT/plain\r\n", False), ("", False)]:
+        body = f'--b\r\nContent-Disposition: form-data; name="images"\r\n{type_}\r\nabc\r\n--b--\r\n'.encode()
+        if file:
+            assert form_files("multipart/form-data; boundary=b", body, 9) == [b"abc"]
+        else:
+            with pytest.raises(
+                MalformedError, match="a part without a filename, and without a Content-Type but of text"
+            ):
+                form_files("multipart/form-data; boundary=b", body, 9)
+
+
 @given(st.data())
 def test_any_bytes_are_a_form_or_an_error(data: st.DataObject) -> None:
     body, content_type = form(b"one", b"two")

@@ -112,6 +112,7 @@ def test_what_becomes_of_pictures_is_not_asked_of_numbers(client: TestClient, qu
         ({"json": {"pixels": [[0.5] * 783]}}, 422, "invalid-input", "pixels[0]: expected a list of 784 numbers"),
         ({"json": {"pixels": [[0.5] * 784, [0.5]]}}, 422, "invalid-input", "pixels[1]"),
         ({"json": {"pixels": [["a"] * 784]}}, 422, "invalid-input", "found text"),
+        ({"json": {"pixels": [[0.0] * 783 + [1.0000001]]}}, 422, "invalid-input", "found 0 to 1.00000012"),
         ({"json": {"pixels": [[[0.5] * 28] * 27 + [[0.5] * 29]]}}, 422, "invalid-input", "other lengths"),
         ({"json": {"pixels": [[True] + [0] * 783]}}, 422, "invalid-input", "true or false"),
         ({"json": {"pixels": [[1.5] * 784]}}, 422, "invalid-input", "1.5"),

@@ -136,6 +136,12 @@ def test_every_example_runs_whatever_the_default_can(checkpoints, default: str) 
         test_every_example_runs_as_it_stands(client)
 
 
+@pytest.mark.parametrize("max_samples", [5, 50])
+def test_every_example_runs_where_few_images_are_drawn_at_once(checkpoints, max_samples: int) -> None:
+    with TestClient(create_app(Settings(models=[str(checkpoints["tiny-2d"])], max_samples=max_samples))) as client:
+        test_every_example_runs_as_it_stands(client)
+
+
 def test_references_resolve_and_errors_are_problems(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema)))
