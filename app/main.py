@@ -10,7 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from app.access import add_access
+from app.access import Keys, add_access
 from app.batching import OverloadedError
 from app.direct import Direct
 from app.engine import Engine
@@ -29,11 +29,12 @@ from app.traces import Traces
 PUBLISH_AGAIN_S = 1  # after the models were too busy to be described
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, keys: Keys | None = None) -> FastAPI:
     """The service. Its models are loaded when it starts, not here: a bad checkpoint fails the start.
 
     Args:
         settings: left out, they are read from the environment.
+        keys: the callers'; left out, those that the settings name.
     """
     settings = settings or Settings()
 
@@ -94,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(Direct, routes)
     app.add_middleware(Lifetime, settings)
-    add_access(app, settings)
+    add_access(app, settings, keys)
     app.add_middleware(Observation, access_log=settings.access_log)
     app.add_middleware(PlainStartError)
     return app

@@ -12,6 +12,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.access.addresses import unmapped
 from app.access.headers import always
 from app.errors import PROBLEM_JSON, problem_json
 from app.observation import note_refused
@@ -51,6 +52,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = (unmapped(self.client[0]), self.client[1])
         self._await()
 
     def connection_lost(self, exc: Exception | None) -> None:

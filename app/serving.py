@@ -3,12 +3,15 @@
 import logging
 import socket
 import sys
+from contextlib import suppress
+from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import logs, traces
-from app.access import check_access
+from app.access import Keys, check_access
 from app.engine import Engine
 from app.network import find_device
 from app.report import address_of, as_text, describe
@@ -20,6 +23,13 @@ from app.supervisor import Supervisor, shared_metrics
 logger = logging.getLogger(__name__)
 
 
+def _create(settings: Settings, keys: Keys | None) -> FastAPI:
+    """The application, of what was read when the service started: a worker that starts later is like the others."""
+    from app.main import create_app  # a worker's: while it is imported, whoever calls is answered already
+
+    return create_app(settings, keys)
+
+
 def serve(settings: Settings, listener: socket.socket) -> int:
     """Serve on a socket that listens until a signal says to stop. Returns: the exit status.
 
@@ -28,7 +38,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     if settings.otlp_endpoint:
         traces.check_installed()
     config = uvicorn.Config(
-        "app.main:create_app",
+        _create,  # below with what it is called with, once the log is as the settings want it
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -42,7 +52,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         proxy_headers=False,  # REPARAM_TRUSTED_PROXIES says which are believed
         log_config=logs.config(settings.log_format, settings.log_level),
     )
-    check_access(settings)
+    config.app = partial(_create, settings, check_access(settings))
     find_device(settings.device)
     address = address_of(settings.host, listener.getsockname()[1])
 
@@ -51,7 +61,9 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         if settings.log_format == "json":
             logger.info("started", extra={"fields": report})
         else:
-            sys.stderr.write(as_text(report) + "\n")
+            with suppress(OSError):  # on a full disk it serves all the same
+                sys.stderr.write(as_text(report) + "\n")
+                sys.stderr.flush()
 
     with Starting([listener], settings) as starting:
         if settings.workers == 1:

@@ -140,6 +140,12 @@ class Supervisor(Multiprocess):
 
     def run(self) -> None:
         self._workers = [self._worker() for _ in range(self.processes_num)]
+        try:
+            self._supervise()
+        finally:  # workers that nobody supervises would be waited for in vain
+            self._stop()
+
+    def _supervise(self) -> None:
         announced = False
         while not self.should_exit.is_set():
             self.keep_subprocess_alive()
@@ -153,7 +159,6 @@ class Supervisor(Multiprocess):
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
             self.handle_signals()
-        self._stop()
 
     def keep_subprocess_alive(self) -> None:
         """Start the workers that are due, and replace those that are dead or hung."""
@@ -174,7 +179,7 @@ class Supervisor(Multiprocess):
             self._workers[i] = self._worker(worker.failures + 1 if worker.lived_briefly() else 0)
             wait_s = max(0.0, self._workers[i].due - time.monotonic())
             logger.error(
-                "worker %d ended with status %s; another one starts in %.0f s", worker.pid, worker.exitcode, wait_s
+                "worker %d ended with %s; another one starts in %.0f s", worker.pid, _end(worker.exitcode), wait_s
             )
 
     def handle_hup(self) -> None:
@@ -211,6 +216,14 @@ class Supervisor(Multiprocess):
             wait([self._wake, *(worker.process.sentinel for worker in left)], max(0.0, deadline - time.monotonic()))
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
+
+
+def _end(status: int | None) -> str:
+    """How a process ended, in words."""
+    if status is None or status >= 0:
+        return f"status {status}"
+    name = signal.Signals(-status).name
+    return f"{name}, as when {SHARED_MEMORY} is full" if name == "SIGBUS" else name
 
 
 @contextmanager

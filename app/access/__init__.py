@@ -12,20 +12,22 @@ from app.access.keys import Keys, RequireKey, declare_keys
 from app.errors import ErrorsAsProblems
 from app.settings import Settings
 
-__all__ = ["add_access", "check_access", "declare_keys"]
+__all__ = ["Keys", "add_access", "check_access", "declare_keys"]
 
 logger = logging.getLogger(__name__)
 
 
-def add_access(app: FastAPI, settings: Settings) -> None:
+def add_access(app: FastAPI, settings: Settings, keys: Keys | None = None) -> None:
     """Add the middlewares that the settings ask for, around those that the application has.
 
     From the outside: security headers, CORS, errors as problems, proxies, keys, rate limits.
 
+    Args:
+        keys: those that the settings ask for; left out, they are loaded.
     Raises:
         InputError: a setting cannot be followed.
     """
-    keys = Keys.load(settings)
+    keys = keys or Keys.load(settings)
     limiter = None
     if settings.rate_limit is not None:
         from app.access.rates import RateLimit, RateLimiter  # `limits` takes 0.1 s to import
@@ -42,14 +44,19 @@ def add_access(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(SecurityHeaders, cross_origin=bool(settings.cors_origins))
 
 
-def check_access(settings: Settings) -> None:
+def check_access(settings: Settings) -> Keys | None:
     """Fail the start before there are workers, and warn once if whoever reaches the address may call.
 
+    Returns: the keys that every worker takes, one that starts later too.
     Raises:
         InputError: a setting cannot be followed.
     """
-    add_access(FastAPI(), settings)
+    keys = Keys.load(settings)
+    add_access(FastAPI(), settings, keys)
+    if settings.rate_limit is None and settings.rate_limit_storage is not None:
+        logger.warning("REPARAM_RATE_LIMIT_STORAGE is set, and nothing is counted there: set REPARAM_RATE_LIMIT")
     if not settings.keyed and not is_loopback(settings.host):
         logger.warning(
             "%s can be reached by other machines, and no key is asked of them: set REPARAM_API_KEYS_FILE", settings.host
         )
+    return keys

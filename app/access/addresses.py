@@ -20,9 +20,15 @@ def _counted(host: str) -> str:
         return "unknown"
     if not isinstance(address, IPv6Address):
         return str(address)
-    if address.ipv4_mapped:
+    if address.ipv4_mapped:  # as a proxy may write it
         return str(address.ipv4_mapped)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+
+
+def unmapped(host: str) -> str:
+    """An IPv4 address as that, also where a socket of IPv6 names it; any other as it is (RFC 4291, section 2.5.5.2)."""
+    bare = host.removeprefix("::ffff:")
+    return bare if "." in bare else host
 
 
 def is_loopback(host: str) -> bool:

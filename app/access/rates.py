@@ -182,13 +182,16 @@ def _storage(settings: Settings) -> CountStorage:
     url = secret.get_secret_value() if secret is not None else "memory://"
     try:
         scheme, _ = urlsplit(url).scheme, urlsplit(url).port
-    except ValueError as error:
-        raise InputError(f"REPARAM_RATE_LIMIT_STORAGE: {error}") from None
+    except ValueError:  # which says a part of it, and that may be a password's
+        raise InputError(
+            "REPARAM_RATE_LIMIT_STORAGE: expected redis(s)://HOST:PORT/DB, found no port where one should be; in a "
+            "password :, /, ?, # and @ are written %3A, %2F, %3F, %23 and %40"
+        ) from None
     if scheme == MEMORY:
         return SweptMemory()
     if scheme not in REDIS:  # the rest may hold a password
         raise InputError(
-            f"REPARAM_RATE_LIMIT_STORAGE: expected memory:// or redis(s)://HOST:PORT/DB, found {scheme or url}"
+            f"REPARAM_RATE_LIMIT_STORAGE: expected memory:// or redis(s)://HOST:PORT/DB, found {scheme or 'no scheme'}"
         )
     try:
         from redis.asyncio import BlockingConnectionPool
@@ -207,7 +210,7 @@ def _storage(settings: Settings) -> CountStorage:
             timeout=timeout_s,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1),  # a connection that idled may have been closed, which says nothing of Redis
         )
     except ValueError as error:
         raise InputError(f"REPARAM_RATE_LIMIT_STORAGE={scheme}://...: {error}") from None

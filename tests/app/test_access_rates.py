@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.access import check_access
+from app.access.addresses import unmapped
 from app.access.rates import CONNECTIONS, RateLimiter
 from app.errors import RateLimitedError, UncountedError
 from app.main import create_app
@@ -117,6 +118,11 @@ def test_who_counts_as_one_caller(one: str, other: str, same: bool) -> None:
     with limited("2/hour", trusted_proxies="10.0.0.0/8", peer="10.0.0.9") as client:
         assert _statuses(client, 3, **{"x-forwarded-for": one}) == [200, 200, 429]
         assert _statuses(client, 1, **{"x-forwarded-for": other}) == [429 if same else 200]
+
+
+def test_a_socket_of_ipv6_names_callers_of_ipv4_as_what_they_are() -> None:
+    named = {"::ffff:192.0.2.1": "192.0.2.1", "192.0.2.1": "192.0.2.1", "::1": "::1", "::ffff:1": "::ffff:1"}
+    assert {host: unmapped(host) for host in named} == named
 
 
 def test_forwarded_addresses_are_not_believed_unless_a_proxy_is_trusted() -> None:
@@ -261,6 +267,14 @@ def _told(caplog: pytest.LogCaptureFixture, words: str) -> None:
     assert "does not answer" in told[0] and words in told[0] and "answers again" in told[1]
 
 
+def test_a_connection_that_redis_closed_says_nothing_of_redis(redis: RedisServer) -> None:
+    with limited("100/hour", rate_limit_storage=SecretStr(redis.url), rate_limit_on_failure="closed") as client:
+        assert _statuses(client, 2) == [200, 200]
+        redis.ask("CLIENT KILL TYPE normal")
+        answer = client.get("/v1/models")
+        assert answer.status_code == 200 and "r=97;" in answer.headers["ratelimit"]
+
+
 def test_a_storage_that_was_never_there_lets_calls_pass() -> None:
     with limited("1/hour", rate_limit_storage=SecretStr("redis://127.0.0.1:1/0")) as client:
         assert _statuses(client, 3) == [200] * 3
@@ -273,7 +287,17 @@ def test_what_is_not_a_limit_stops_the_start(rate: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "mongodb://:secret@host", "redis://:secret@host:port", "redis://:secret@host:1?db=x", "host:6379"]
+    "url",
+    [
+        "",
+        "mongodb://:secret@host",
+        "redis://:secret@host:port",
+        "redis://:secret@host:1?db=x",
+        "host:6379",
+        "//:secret@host:6379/0",
+        "my_user:secret@host:6379/0",
+        "redis://:secret/more@host:6379/0",
+    ],
 )
 def test_what_is_not_a_storage_stops_the_start_and_its_password_is_not_told(url: str) -> None:
     settings = Settings(rate_limit="1/second", rate_limit_storage=SecretStr(url))

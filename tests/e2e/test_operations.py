@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import ROOT
-from tests.e2e.server import REPARAM, free_port, get, post, running, wait_for, wait_until_ready, workers_of
+from tests.e2e.server import REPARAM, STOP_S, free_port, get, post, running, wait_for, wait_until_ready, workers_of
 
 pytestmark = pytest.mark.e2e
 
@@ -125,6 +125,45 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
 
 def _is_of(folder: Path, pids: set[int]) -> bool:
     return any((folder / f"gauge_livesum_{pid}.db").exists() for pid in pids)
+
+
+def test_a_worker_that_starts_later_takes_the_same_keys(tmp_path: Path) -> None:
+    log, keys = tmp_path / "log", tmp_path / "keys"
+    old, new = ({"x-api-key": f"the-{which}-key-of-all"} for which in ("old", "new"))
+    keys.write_text(old["x-api-key"])
+    environment = {"REPARAM_LOG_FORMAT": "json", "REPARAM_API_KEYS_FILE": str(keys)}
+    with running("--workers", "2", "--model", "mnist-mlp", log=log, **environment) as (url, process):
+        wait_for(lambda: '"started"' in log.read_text())
+        keys.unlink()
+        keys.write_text(new["x-api-key"])
+        before = workers_of(process.pid)
+        os.kill(min(before), signal.SIGKILL)
+        wait_for(lambda: len(workers_of(process.pid) - {min(before)}) == 2)
+        (later,) = workers_of(process.pid) - before
+
+        def served_by_the_later() -> bool:
+            assert get(f"{url}/v1/models", headers=old).status_code == 200
+            assert get(f"{url}/v1/models", headers=new).status_code == 401
+            lines = (json.loads(line) for line in log.read_text().splitlines())
+            return {line["status"] for line in lines if "path" in line and line["pid"] == later} == {200, 401}
+
+        wait_for(served_by_the_later)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_log_that_cannot_be_written_keeps_it_from_neither_serving_nor_stopping(workers: str) -> None:
+    port = free_port()
+    command = [REPARAM, "serve", "--port", str(port), "--workers", workers, "--model", "mnist-mlp"]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(command, stdout=full, stderr=full, text=True)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        wait_for(lambda: get(f"http://127.0.0.1:{port}/v1/sample").status_code == 200)
+        process.terminate()
+        assert process.wait(STOP_S) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_killed_worker_takes_its_own_connections_with_it_and_no_other(tmp_path: Path) -> None:
