@@ -18,6 +18,8 @@ requests = logging.getLogger("app.requests")
 
 def log_request(fields: dict[str, Any]) -> None:
     """Write the line of a request."""
+    if not requests.isEnabledFor(logging.INFO):
+        return
     # What `Logger.info` would do, without a search for the line of code that calls it.
     record = logging.LogRecord(requests.name, logging.INFO, "", 0, "request", None, None)
     record.fields = fields

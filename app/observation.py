@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.traces import Traces
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9!#$%&*+./:=?@^_|~-]{1,128}")  # visible ASCII that needs no quotes in a log
+LONGEST_PATH = 1024  # that is told whole: a line that is longer than 4 KiB may be cut by another process's
 UNKNOWN = "other"  # the operation of a request for what is not there
 
 
@@ -81,7 +82,7 @@ class Observation:
                 if (draining := state.get("draining")) is not None and draining.is_set():
                     headers.append((b"connection", b"close"))
                 message["headers"] = headers
-            elif message["type"] == "http.response.body":
+            elif message["type"] == "http.response.body" and scope["method"] != "HEAD":
                 size += len(message.get("body", b""))
             await send(message)
 
@@ -116,7 +117,8 @@ def _operation(scope: Scope) -> str:
 def _path(scope: Scope) -> str:
     """As it was sent, without the query, in which secrets may be."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.partition(b"?")[0].decode("latin-1")
+    path = raw.partition(b"?")[0].decode("latin-1")
+    return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}..."
 
 
 def _line(scope: Scope, status: int, seconds: float, size: int) -> dict[str, Any]:

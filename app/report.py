@@ -12,6 +12,7 @@ from app.network import find_device
 from app.settings import Settings
 
 WIDTH = 120  # of a line to read
+MEMORY = "memory://"
 PACKAGES = ("torch", "numpy", "fastapi", "uvicorn")
 
 
@@ -49,14 +50,32 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
         "threads": settings.threads,
         "limits": {name: getattr(settings, name) for name in Settings.model_fields if _is_limit(name)},
         "keys": settings.keyed,
-        "rate_limit": settings.rate_limit,
+        "rate_limit": _rate_limit(settings),
         "cors_origins": settings.cors_origins,
         "trusted_proxies": [str(network) for network in settings.trusted_proxies],
         "metrics": f"{address}/metrics" if settings.metrics else None,
-        "traces": settings.otlp_endpoint,
+        "traces": settings.otlp_endpoint and _without_password(settings.otlp_endpoint),
         "logs": {"format": settings.log_format, "level": settings.log_level, "access": settings.access_log},
         "versions": versions(),
     }
+
+
+def _rate_limit(settings: Settings) -> dict[str, str] | None:
+    if settings.rate_limit is None:
+        return None
+    storage = settings.rate_limit_storage
+    return {
+        "limit": settings.rate_limit,
+        "storage": _without_password(storage.get_secret_value()) if storage else MEMORY,
+        "on_failure": settings.rate_limit_on_failure,
+    }
+
+
+def _without_password(url: str) -> str:
+    if "@" not in url:
+        return url
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://...@{rest.rpartition('@')[2]}"
 
 
 def _is_limit(setting: str) -> bool:
@@ -78,7 +97,10 @@ def as_text(report: dict[str, Any]) -> str:
     rows.append(("runs on", f"{report['device']}, workers {report['workers']}, threads of each {report['threads']}"))
     rows.append(("limits", ", ".join(f"{name} {value}" for name, value in report["limits"].items())))
     rows.append(("keys", "asked for" if report["keys"] else "not asked for"))
-    rows.append(("rate", report["rate_limit"] or "not limited"))
+    limit = report["rate_limit"]
+    rows.append(("rate", f"{limit['limit']}, counted in {limit['storage']}" if limit else "not limited"))
+    if limit and limit["storage"] != MEMORY:
+        rows[-1] = ("rate", f"{rows[-1][1]}; when that fails, {limit['on_failure']}")
     rows.append(("origins", ", ".join(report["cors_origins"]) or "its own alone"))
     rows.append(("proxies", ", ".join(report["trusted_proxies"]) or "none trusted"))
     rows.append(("metrics", report["metrics"] or "off"))

@@ -53,15 +53,16 @@ class Traces:
         """
         check_installed()
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+        from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         address = endpoint.rstrip("/")
         exporter = OTLPSpanExporter(address if address.endswith("/v1/traces") else f"{address}/v1/traces")
-        # OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER are read from the environment, as everywhere.
-        resource = Resource.create({SERVICE_NAME: "reparam", SERVICE_VERSION: version("reparam")})
+        # OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER are read from the environment, as everywhere, and come first.
+        ours = {SERVICE_NAME: "reparam", SERVICE_VERSION: version("reparam")}
+        resource = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("reparam", version("reparam"))
@@ -98,6 +99,7 @@ class Traces:
         sender.join(FLUSH_S)
 
 
-def trace_id(span: Span) -> str:
-    """As the headers and the log write it."""
-    return f"{span.get_span_context().trace_id:032x}"
+def trace_id(span: Span) -> str | None:
+    """As the headers and the log write it; None where traces are off (OTEL_SDK_DISABLED)."""
+    context = span.get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None

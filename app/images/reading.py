@@ -3,6 +3,7 @@
 The format is told by the bytes, never by a name; only six formats are tried. Colour profiles are ignored.
 """
 
+import warnings
 from contextlib import suppress
 from io import BytesIO
 from typing import NamedTuple
@@ -18,6 +19,9 @@ Pixels = npt.NDArray[np.float32]
 _LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+
+# What is odd about a caller's file is no line of the log, nor kept for ever, as Python does with every new warning.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class ImageError(ReparamError):

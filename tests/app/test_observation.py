@@ -106,6 +106,20 @@ def test_head_and_what_is_not_there_are_lines_too(client: TestClient, lines: Lin
     assert "\n" not in lines.text[1]
 
 
+def test_of_head_no_body_is_counted_and_of_a_long_path_its_beginning(client: TestClient, lines: Lines) -> None:
+    client.head("/v1/models")
+    client.get("/" + "x" * 5000)
+    head, long = (line for line in lines.json if line["message"] == "request")
+    assert head["bytes"] == 0
+    assert long["path"] == "/" + "x" * 1023 + "..."
+
+
+def test_requests_are_lines_of_the_level_info(client: TestClient, lines: Lines) -> None:
+    logging.getLogger("app").setLevel(logging.WARNING)
+    client.get("/v1/models")
+    assert not lines.json
+
+
 def test_an_unexpected_error_is_one_line_with_its_traceback_and_one_of_the_request(lines: Lines) -> None:
     app = create_app(Settings(models="mnist-mlp"))
 

@@ -15,12 +15,13 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from app.traces import Traces, trace_id
 from models.errors import ReparamError
 from tests.app.test_observation import PARENT, TRACE
 
 
 @contextmanager
-def collector(status: int = 200) -> Iterator[tuple[str, list[Span]]]:
+def collector(service: str = "reparam", status: int = 200) -> Iterator[tuple[str, list[Span]]]:
     """Its address, and the spans that it was sent."""
     spans: list[Span] = []
 
@@ -30,7 +31,7 @@ def collector(status: int = 200) -> Iterator[tuple[str, list[Span]]]:
             sent = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
             for resource in sent.resource_spans:
                 names = {a.key: a.value.string_value for a in resource.resource.attributes}
-                assert names["service.name"] == "reparam"
+                assert names["service.name"] == service
                 for scope in resource.scope_spans:
                     spans.extend(scope.spans)
             self.send_response(status)
@@ -77,6 +78,25 @@ def test_a_request_is_a_span_under_the_callers_and_its_stages_are_under_it(seven
         assert span.start_time_unix_nano < span.end_time_unix_nano <= request.end_time_unix_nano
 
 
+def test_the_environment_says_what_the_service_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=9,deployment.environment=prod")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+    with collector("mine") as (url, spans):
+        traces = Traces(url)
+        given = dict(traces._provider.resource.attributes)
+        assert (given["service.version"], given["deployment.environment"]) == ("9", "prod")
+        traces.end(traces.start("GET", b"", b""), "GET", {}, [], failed=False)
+        traces.close()
+    assert len(spans) == 1
+
+
+def test_where_traces_are_turned_off_requests_have_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    traces = Traces("http://127.0.0.1:1")
+    assert trace_id(traces.start("GET", b"", b"")) is None
+    assert trace_id(traces.start("GET", PARENT.encode(), b"")) == TRACE
+
+
 def test_an_unexpected_error_marks_the_span() -> None:
     def broken() -> None:
         raise RuntimeError
@@ -102,7 +122,7 @@ def test_a_caller_that_does_not_sample_is_obeyed() -> None:
 
 @pytest.mark.parametrize("status", [None, 400, 503])
 def test_a_collector_that_fails_harms_no_request_and_no_stop(status: int | None) -> None:
-    with collector(status or 200) as (url, _):
+    with collector(status=status or 200) as (url, _):
         broken = url if status else "http://127.0.0.1:1"
         began = time.monotonic()
         with TestClient(create_app(Settings(models="mnist-mlp", otlp_endpoint=broken))) as client:
