@@ -72,10 +72,9 @@ def _rate_limit(settings: Settings) -> dict[str, str] | None:
 
 
 def _without_password(url: str) -> str:
-    if "@" not in url:
-        return url
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://...@{rest.rpartition('@')[2]}"
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    _, password, address = rest.rpartition("@")
+    return f"{scheme}://{'...@' if password else ''}{address}"
 
 
 def _is_limit(setting: str) -> bool:

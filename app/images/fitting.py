@@ -17,6 +17,7 @@ _Floats = npt.NDArray[np.floating]
 _WORKING_SIDE = 1000  # a page of twice this or more is first averaged down by a whole factor
 _LEGIBLE_SIDE = 5  # pixels of the page to one of the result: a smaller digit on such a page is looked at anew, closer
 _SURROUNDINGS = 2  # of the ink's longer side, on each side of it: enough of the paper to know it by
+_DOTTED = 0.05  # of the ink: where more is in specks they are the drawing
 _MARGIN = 2  # pixels of the result sampled beyond the ink's edges: strokes too faint to find belong to the digit
 _PHASES = np.linspace(-0.5, 0.5, 21)
 
@@ -115,7 +116,8 @@ def _digit(ink: Ink, outline: _Outline, specks: Pixels, size: int, box: int) -> 
     least = (0.15 if noise else 0.05) * float(smooth.max())
     if scale >= _LEGIBLE_SIDE:
         tiny = tiny_specks(smooth > least, scale)
-        smooth, amount = np.where(tiny, 0, smooth), np.where(tiny, np.float32(0), amount)
+        if smooth[tiny].sum() < _DOTTED * smooth[smooth > least].sum():
+            smooth, amount = np.where(tiny, 0, smooth), np.where(tiny, np.float32(0), amount)
     top, bottom = _edges(smooth.max(axis=1), scale, least)
     left, right = _edges(smooth.max(axis=0), scale, least)
     scale = max(bottom - top, right - left) / box

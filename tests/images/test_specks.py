@@ -42,6 +42,13 @@ def test_specks_near_the_digit_or_within_it_change_nothing(
         assert np.abs(clean - dirty).mean() < (0.01 if speck < 6 else 0.03)
 
 
+def test_a_digit_of_dots_is_no_page_of_specks(digits: np.ndarray) -> None:
+    for digit in digits[:10]:
+        dots = np.kron(digit / 255, np.pad(np.ones((3, 3)), ((0, 9), (0, 9))))
+        fitted = fit_image(Picture((1 - np.pad(dots, 50)).astype(np.float32)))
+        assert fitted.max() == 1 and np.corrcoef(fitted.ravel(), digit.ravel())[0, 1] > 0.8
+
+
 def test_parts_of_a_broken_digit_stay() -> None:
     ink = np.zeros((28, 28), np.float32)
     ink[4:8, 8:20] = 1  # the bar of a 5, apart from the rest
