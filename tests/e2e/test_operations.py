@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,10 +45,9 @@ def _inferred(url: str) -> int:
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """What the log tells, but for a line that is being written, or that a kill has cut."""
-    for line in log.read_text().splitlines():
-        with suppress(json.JSONDecodeError):
-            yield json.loads(line)
+    """What the log tells, but for a line that is still being written: it has no end yet."""
+    whole, _, _ = log.read_text().rpartition("\n")
+    return map(json.loads, whole.splitlines())
 
 
 def _agreed(tell: Callable[[str], float], url: str) -> float | None:
