@@ -37,7 +37,7 @@ import * as posterior from "./views/posterior.js";
 import * as samples from "./views/samples.js";
 
 // In the order of the navigation. All are loaded at once: a view must open while the service cannot be reached.
-const VIEWS = {draw, posterior, samples, between, map, noise};
+const VIEWS = {__proto__: null, draw, posterior, samples, between, map, noise};
 const FIRST_DIGIT = "t7"; // a real seven
 const NO_DIGIT = "none";
 
@@ -101,7 +101,7 @@ function showView() {
   leave.abort();
   leave = new AbortController();
   const {signal} = leave;
-  const name = Object.hasOwn(VIEWS, state.get("view", "draw")) ? state.get("view", "draw") : "draw";
+  const name = state.get("view", "draw") in VIEWS ? state.get("view", "draw") : "draw";
   for (const link of document.querySelectorAll("#views a")) {
     link.toggleAttribute("aria-current", link.dataset.view === name);
     if (link.dataset.view === name) link.setAttribute("aria-current", "page");

@@ -8,6 +8,7 @@ import {h, number} from "../dom.js";
 import {gaussian, masking, squaredError} from "../math/noise.js";
 
 const KINDS = {
+  __proto__: null,
   gaussian: {corrupt: gaussian, name: "Gaussian", most: 1, amount: (value) => `σ = ${number(value)}`,
     across: "σ of the noise", about: "Noise of that standard deviation is added to every pixel, and clipped to 0..1."},
   masking: {corrupt: masking, name: "Masking", most: 0.95, amount: (value) => `${Math.round(100 * value)} % of the pixels`,
@@ -29,7 +30,7 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
     name, api: name === card.name ? api : apiOf(name), cleans: kind === "dae",
   }));
   let digit = null;
-  const kindOf = () => KINDS[Object.hasOwn(KINDS, state.get("noise.kind")) ? state.get("noise.kind") : "gaussian"];
+  const kindOf = () => KINDS[state.get("noise.kind")] ?? KINDS.gaussian;
   const seedOf = () => (Number(state.get("noise.seed", DEFAULT.seed)) || 0) >>> 0;
   const amountOf = () => Math.min(Math.max(Number(state.get("noise.amount", DEFAULT.amount)) || 0, 0), kindOf().most);
 

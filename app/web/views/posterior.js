@@ -87,6 +87,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }, failed);
   onDigit((digit) => {
     current = digit;
+    wanted = drawing = null;
     look(digit);
   });
 
@@ -118,7 +119,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     const drawn = drawFrom(posterior, DRAWS, Number(state.get("draws", "1")) || 0);
     try {
       const {pixels} = await api.decode(drawn, DRAWS, {signal});
-      if (drawing !== mine || !ready()) return;
+      if (drawing !== mine) return;
       draws.replaceChildren(...Array.from({length: DRAWS}, (_, i) => {
         const picture = tile("", nth(pixels, i), "small");
         picture.setAttribute("aria-hidden", "true");
@@ -133,11 +134,11 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }
 
   async function drawPrior() {
+    if (!ready()) return;
     const mine = (wanted = {});
-    const {digit} = posterior ?? {};
     try {
       const {latents} = await api.sample({count: 1, seed: randomSeed()}, {signal});
-      if (wanted === mine && digit === current) moveTo(latents);
+      if (wanted === mine) moveTo(latents);
     } catch (error) {
       failed(error);
     }
