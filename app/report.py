@@ -71,6 +71,11 @@ def _rate_limit(settings: Settings) -> dict[str, str] | None:
     }
 
 
+def _told(rate_limit: dict[str, str]) -> str:
+    text = f"{rate_limit['limit']}, counted in {rate_limit['storage']}"
+    return text if rate_limit["storage"] == MEMORY else f"{text}; when that fails, {rate_limit['on_failure']}"
+
+
 def _without_password(url: str) -> str:
     scheme, _, rest = url.partition("?")[0].partition("://")
     _, password, address = rest.rpartition("@")
@@ -96,10 +101,7 @@ def as_text(report: dict[str, Any]) -> str:
     rows.append(("runs on", f"{report['device']}, workers {report['workers']}, threads of each {report['threads']}"))
     rows.append(("limits", ", ".join(f"{name} {value}" for name, value in report["limits"].items())))
     rows.append(("keys", "asked for" if report["keys"] else "not asked for"))
-    limit = report["rate_limit"]
-    rows.append(("rate", f"{limit['limit']}, counted in {limit['storage']}" if limit else "not limited"))
-    if limit and limit["storage"] != MEMORY:
-        rows[-1] = ("rate", f"{rows[-1][1]}; when that fails, {limit['on_failure']}")
+    rows.append(("rate", _told(report["rate_limit"]) if report["rate_limit"] else "not limited"))
     rows.append(("origins", ", ".join(report["cors_origins"]) or "its own alone"))
     rows.append(("proxies", ", ".join(report["trusted_proxies"]) or "none trusted"))
     rows.append(("metrics", report["metrics"] or "off"))

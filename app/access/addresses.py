@@ -1,7 +1,7 @@
 """Which machine a request comes from."""
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.types import Scope
 
@@ -14,21 +14,24 @@ def client(scope: Scope) -> str:
 
 @lru_cache(maxsize=4096)
 def _counted(host: str) -> str:
-    try:
-        address = ip_address(host)
-    except ValueError:
+    address = _parsed(host)
+    if address is None:
         return "unknown"
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped:  # as a proxy may write it
-        return str(address.ipv4_mapped)
-    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64" if isinstance(address, IPv6Address) else str(address)
 
 
 def unmapped(host: str) -> str:
-    """An IPv4 address as that, also where a socket of IPv6 names it; any other as it is (RFC 4291, section 2.5.5.2)."""
-    bare = host.removeprefix("::ffff:")
-    return bare if "." in bare else host
+    """An IPv4 address as that, also where a socket of IPv6 names it; any other as it is."""
+    return str(_parsed(host) or host)
+
+
+def _parsed(host: str) -> IPv4Address | IPv6Address | None:
+    """An address, of IPv4 where one of IPv6 stands for it (RFC 4291, section 2.5.5.2); None if it is none."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
 def is_loopback(host: str) -> bool:

@@ -1,7 +1,7 @@
 """From an upright grey picture to a model's input: light strokes on dark, sized and centred as MNIST was made."""
 
 from math import ceil, floor
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,12 @@ from PIL import Image
 
 from app.images.ink import Ink, Polarity, find_ink
 from app.images.reading import Picture, Pixels
-from app.images.specks import tiny_specks, without_specks
+from app.images.specks import spread, tiny_specks, without_specks
 
 Fit = Literal["digit", "stretch"]
 _Floats = npt.NDArray[np.floating]
+_Mask = npt.NDArray[np.bool_]
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 _WORKING_SIDE = 1000  # a page of twice this or more is first averaged down by a whole factor
 _LEGIBLE_SIDE = 5  # pixels of the page to one of the result: a smaller digit on such a page is looked at anew, closer
@@ -83,21 +85,22 @@ class _Outline(NamedTuple):
         return page[rows, max(0, self.left - around) : self.right + around]
 
 
-def _outline(ink: Ink) -> tuple[_Outline | None, Pixels]:
-    """Where the ink lies, None if there is none; and the specks beside it, (H, W): 1 in them, 0 elsewhere."""
+def _outline(ink: Ink) -> tuple[_Outline | None, _Mask]:
+    """Where the ink lies, None if there is none; and which pixels, (H, W), are in specks beside it."""
     amount, noise = ink.amount, ink.noise
     coarse = max(1, max(amount.shape) // 250) if noise else 1
     rough = np.asarray(Image.fromarray(amount).reduce(coarse)) if coarse > 1 else amount
     peak = float(rough.max())
     if peak < (max(0.1, 6 * noise / coarse) if noise else 1 / 255):
-        return None, np.zeros_like(amount)
-    drawn = without_specks(rough, rough > peak / 4)
+        return None, np.zeros(amount.shape, bool)
+    inked = rough > peak / 4
+    drawn = without_specks(rough, inked)
     rows, columns = (np.atleast_1d(drawn.any(axis=axis)) for axis in (1, 0))
-    specks = ((rough > peak / 4) & ~drawn).astype(np.float32).repeat(coarse, axis=0).repeat(coarse, axis=1)
-    return _Outline(*_extent(rows, coarse), *_extent(columns, coarse)), specks[: amount.shape[0], : amount.shape[1]]
+    specks = spread(inked & ~drawn, coarse, amount.shape)
+    return _Outline(*_extent(rows, coarse), *_extent(columns, coarse)), specks
 
 
-def _digit(ink: Ink, outline: _Outline, specks: Pixels, size: int, box: int) -> Pixels:
+def _digit(ink: Ink, outline: _Outline, specks: _Mask, size: int, box: int) -> Pixels:
     """Crop, scale and centre: first on the rough outline, then on the edges within it."""
     amount, noise = ink.amount, ink.noise
     top, bottom, left, right = outline
@@ -106,7 +109,7 @@ def _digit(ink: Ink, outline: _Outline, specks: Pixels, size: int, box: int) -> 
     around = top - reach, bottom + reach, left - reach, right + reach
     amount, specks = _window(amount, *around), _window(specks, *around)
     if specks.any():  # with their soft edges
-        amount = np.where(_smooth(specks, ceil(scale / 4)) > 1e-6, np.float32(0), amount)
+        amount = np.where(_smooth(specks.astype(np.float32), ceil(scale / 4)) > 1e-6, np.float32(0), amount)
     if (enlarge := ceil(2 / scale)) > 2:
         sides = (enlarge * amount.shape[1], enlarge * amount.shape[0])
         amount, scale = np.asarray(Image.fromarray(amount).resize(sides, Image.Resampling.BICUBIC)), scale * enlarge
@@ -189,7 +192,7 @@ def _smooth(amount: _Floats, radius: int) -> _Floats:
     return amount
 
 
-def _window(page: Pixels, top: int, bottom: int, left: int, right: int) -> Pixels:
+def _window(page: npt.NDArray[_Kind], top: int, bottom: int, left: int, right: int) -> npt.NDArray[_Kind]:
     """A part of the page, which may reach beyond it: there is paper."""
     height, width = page.shape
     beyond = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)))

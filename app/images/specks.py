@@ -1,5 +1,7 @@
 """Telling a drawing from the specks beside it."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,9 +20,7 @@ def tiny_specks(inked: npt.NDArray[np.bool_], scale: float) -> npt.NDArray[np.bo
         scale: pixels of the page to one of the result.
     """
     step = max(1, round(scale / 3))
-    cells = inked
-    for axis in (0, 1):
-        cells = np.logical_or.reduceat(cells, range(0, inked.shape[axis], step), axis=axis)
+    cells = _in_cells(np.logical_or, inked, step)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(cells, 2), (4, 4))
     within = around[..., 1:3, 1:3].sum(axis=(2, 3))
     alone = (within > 0) & (within == around.sum(axis=(2, 3)))  # (rows + 1, columns + 1) blocks of two by two
@@ -28,8 +28,7 @@ def tiny_specks(inked: npt.NDArray[np.bool_], scale: float) -> npt.NDArray[np.bo
     for dy in (0, 1):
         for dx in (0, 1):
             specks[dy : dy + alone.shape[0], dx : dx + alone.shape[1]] |= alone
-    whole = specks[1:-1, 1:-1].repeat(step, axis=0).repeat(step, axis=1)
-    return whole[: inked.shape[0], : inked.shape[1]]
+    return spread(specks[1:-1, 1:-1], step, inked.shape)
 
 
 def without_specks(ink: Pixels, drawn: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -38,9 +37,7 @@ def without_specks(ink: Pixels, drawn: npt.NDArray[np.bool_]) -> npt.NDArray[np.
     Parts hang together by cells of the grid that touch, corners included, so that a stroke with small gaps is one.
     """
     step = -(-max(drawn.shape) // _CELLS)
-    mass = np.where(drawn, ink, 0)
-    for axis in (0, 1):
-        mass = np.add.reduceat(mass, range(0, drawn.shape[axis], step), axis=axis)
+    mass = _in_cells(np.add, np.where(drawn, ink, 0), step)
     left = {(int(y), int(x)) for y, x in np.argwhere(mass > 0)}
     parts = []
     while left:
@@ -58,5 +55,16 @@ def without_specks(ink: Pixels, drawn: npt.NDArray[np.bool_]) -> npt.NDArray[np.
     for part, whole in zip(parts, masses, strict=True):
         if whole >= _SPECK * max(masses):
             kept[tuple(np.transpose(part))] = True
-    cells = kept.repeat(step, axis=0).repeat(step, axis=1)
-    return drawn & cells[: drawn.shape[0], : drawn.shape[1]]
+    return drawn & spread(kept, step, drawn.shape)
+
+
+def spread(cells: npt.NDArray[np.bool_], step: int, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Cells of `step` x `step` pixels as the pixels of a page of that shape, (H, W), at whose ends they may be cut."""
+    return cells.repeat(step, axis=0).repeat(step, axis=1)[: shape[0], : shape[1]]
+
+
+def _in_cells(combine: np.ufunc, page: npt.NDArray[Any], step: int) -> npt.NDArray[Any]:
+    """A page's pixels combined in each of its cells."""
+    for axis in (0, 1):
+        page = combine.reduceat(page, range(0, page.shape[axis], step), axis=axis)
+    return page
