@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.numpy import load as load_arrays
+from torch import nn
 
 from benchmarks.answers import Posterior, check
+from benchmarks.bare import load_encoder
 from benchmarks.calls import NPY, PNG, SAFETENSORS, Call
 from benchmarks.results import Result
 from benchmarks.servers import ROOT, peak_bytes, reparam, reset_peak, resident_bytes
-from models.autoencoder import Autoencoder
-from models.checkpoint import load_checkpoint
 from models.data import load_mnist
 
 COUNT = 10_000
@@ -29,7 +29,7 @@ FIRST = 3  # requests over which the peak of the memory is taken
 def bulk(folder: Path, digit: bytes, rounds: int, seconds: float, environment: dict[str, str]) -> list[Result]:
     """Speed and memory, for bytes and for floats; a fresh server each, since a warm one has its memory already."""
     torch.set_num_threads(THREADS)
-    model = load_checkpoint(folder).model
+    encoder = load_encoder(folder)
     digits = load_mnist(ROOT / "tests" / "data" / "mnist", "test").images
     images = np.tile(digits, (-(-COUNT // len(digits)), 1, 1))[:COUNT]
     results = []
@@ -44,11 +44,11 @@ def bulk(folder: Path, digit: bytes, rounds: int, seconds: float, environment: d
             for _ in range(FIRST):
                 answer = load_arrays(call.send(server.url))
             growth = peak_bytes(worker) - before
-            check(what, Posterior(answer["mean"], answer.get("variance")), _forward(model, array))
+            check(what, Posterior(answer["mean"], answer.get("variance")), _forward(encoder, array))
             ours, other = [], []
             for _ in range(rounds):
                 ours.append(_images_per_s(lambda: call.send(server.url), seconds))  # noqa: B023
-                other.append(_images_per_s(lambda: _forward(model, array), seconds))  # noqa: B023
+                other.append(_images_per_s(lambda: _forward(encoder, array), seconds))  # noqa: B023
         results += [
             Result(f"{what}, against a bare forward", ours, other, "images/s", SPEED_TARGET),
             Result(
@@ -70,10 +70,10 @@ def _npy(array: npt.NDArray[np.generic]) -> bytes:
 
 
 @torch.inference_mode()
-def _forward(model: Autoencoder, array: npt.NDArray[np.generic]) -> Posterior:
+def _forward(encoder: nn.Module, array: npt.NDArray[np.generic]) -> Posterior:
     x = torch.from_numpy(array).flatten(1)
-    mean, variance = model.encode(x if x.dtype == torch.float32 else x.float() / 255)
-    return Posterior(mean.numpy(), None if variance is None else variance.numpy())
+    mean, log_sigma = encoder(x if x.dtype == torch.float32 else x.float() / 255).chunk(2, dim=1)
+    return Posterior(mean.numpy(), (2 * log_sigma).exp().numpy())
 
 
 def _images_per_s(work: Callable[[], object], seconds: float) -> float:

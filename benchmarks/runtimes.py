@@ -22,6 +22,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from benchmarks import bare  # noqa: E402
 from benchmarks.calls import BenchmarkError  # noqa: E402
 from models.checkpoint import load_checkpoint  # noqa: E402
 from models.files import ZOO  # noqa: E402
@@ -33,6 +34,7 @@ Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]  # images (N, 784) -> mean and log sigma (N, 2 Z)
 
 MODELS = ("mnist-mlp", "mnist-conv")
+BARE = "torch, eager, bare"  # without what models.networks does for speed
 BATCHES = (1, 8, 32, 128)
 RECIPES = Path(__file__).resolve().parent.parent / "models" / "recipes"
 
@@ -129,6 +131,7 @@ def openvino(encoder: nn.Module) -> Run:
 
 WAYS: dict[str, Callable[[nn.Module], Run]] = {
     "torch, eager": eager,
+    BARE: eager,
     "torch, eager, channels last": contiguous,
     "torch, bfloat16 autocast": bfloat16,
     "torch, bfloat16 weights": bfloat16_weights,
@@ -169,7 +172,7 @@ def prepare(name: str, ways: list[str], images: Array) -> dict[str, Run]:
     for way in ways:
         began = time.perf_counter()
         try:
-            run = WAYS[way](load_encoder(name))
+            run = WAYS[way](bare.load_encoder(ZOO / name) if way == BARE else load_encoder(name))
             error = float(np.abs(run(images) - expected).max())
         except Exception as reason:
             lines = str(reason).splitlines() or [type(reason).__name__]
