@@ -6,7 +6,7 @@ are a residual convolutional network. An encoder and its decoder need not be ali
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from math import prod
+from math import e, log2, prod
 from typing import Annotated, Self
 
 import torch
@@ -17,6 +17,10 @@ from torch import Tensor, nn
 from models.strict import Count, PositiveCount, Strict
 
 Shape = tuple[int, ...]  # (channels, rows, columns) of an image
+
+# From how many multiplications, and numbers, on the quicker ways below are quicker.
+_MANY_PRODUCTS, _MANY_NUMBERS = 2**23, 2**13
+_ONEDNN = torch.backends.mkldnn.is_available()
 
 
 class ResidualSpec(Strict):
@@ -71,6 +75,32 @@ def make_decoder(spec: Sequence[int] | ResidualSpec, shape: Shape, inputs: int) 
     return MLP((inputs, *spec, prod(shape)))
 
 
+def _plain(x: Tensor) -> bool:
+    """Whether there is nothing but numbers to compute, on a CPU, in float32."""
+    return torch.is_inference_mode_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def elu(x: Tensor) -> Tensor:
+    """As F.elu, to 1e-7. Many numbers take half its time: torch computes 2^x far faster than e^x."""
+    if x.numel() < _MANY_NUMBERS or not _plain(x):
+        return F.elu(x)
+    y = (x * log2(e)).clamp_(max=0).exp2_().sub_(1)
+    return torch.maximum(x, y, out=y)
+
+
+class Linear(nn.Linear):
+    """As nn.Linear. Many products take half its time on an AMD processor: oneDNN uses all of its vector unit, and MKL,
+    which torch calls otherwise, does not.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        many = x.numel() * self.out_features >= _MANY_PRODUCTS and x.ndim > 1
+        if many and _ONEDNN and _plain(x) and not torch.is_autocast_enabled("cpu"):
+            return F.linear(x.to_mkldnn(), self.weight, self.bias).to_dense()
+        return super().forward(x)
+
+
 class MLP(nn.Module):
     """Linear layers with a nonlinearity between each two and none after the last.
 
@@ -82,7 +112,7 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = F.relu) -> None:
         super().__init__()
         self.activation = activation
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., sizes[0]) -> (..., sizes[-1])."""
@@ -108,7 +138,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
-        return x + self.second(F.elu(self.first(F.elu(x))))  # type: ignore[no-any-return]
+        return x + self.second(elu(self.first(elu(x))))  # type: ignore[no-any-return]
 
 
 class _Halving(nn.Module):
@@ -121,8 +151,7 @@ class _Halving(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, incoming, H, W) -> (N, outgoing, H/2, W/2)."""
-        y = self.convolution(x).contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
-        return self.blocks(y)  # type: ignore[no-any-return]
+        return self.blocks(self.convolution(x))  # type: ignore[no-any-return]
 
 
 class _Doubling(nn.Module):
@@ -139,7 +168,7 @@ class _Doubling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, incoming, H, W) -> (N, outgoing, 2H, 2W)."""
-        return F.pixel_shuffle(self.convolution(F.elu(self.blocks(x))), 2)
+        return F.pixel_shuffle(self.convolution(elu(self.blocks(x))), 2)
 
 
 class ResidualEncoder(nn.Module):
@@ -154,14 +183,16 @@ class ResidualEncoder(nn.Module):
             for stage, (channels, blocks) in enumerate(sizes)
         )
         rows, columns = _coarsest(shape, len(spec.channels))
-        self.last = MLP((spec.channels[-1] * rows * columns, *spec.hidden, outputs), F.elu)
+        self.last = MLP((spec.channels[-1] * rows * columns, *spec.hidden, outputs), elu)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., outputs)."""
-        y = x.reshape(-1, *self.shape)
+        channels, rows, columns = self.shape
+        pixels = x.reshape(-1, channels, rows * columns).mT.flatten(1).unflatten(1, (rows, columns, channels))
+        y = pixels.permute(0, 3, 1, 2)  # the channels last in memory: twice as fast on a CPU
         for number, stage in enumerate(self.stages):
-            y = stage(F.elu(y) if number else y)
-        return self.last(F.elu(y).flatten(1)).reshape(*x.shape[:-1], -1)  # type: ignore[no-any-return]
+            y = stage(elu(y) if number else y)
+        return self.last(elu(y).flatten(1)).reshape(*x.shape[:-1], -1)  # type: ignore[no-any-return]
 
 
 class ResidualDecoder(nn.Module):
@@ -170,7 +201,7 @@ class ResidualDecoder(nn.Module):
     def __init__(self, spec: ResidualSpec, shape: Shape, inputs: int) -> None:
         super().__init__()
         self.coarsest = (spec.channels[0], *_coarsest(shape, len(spec.channels)))
-        self.first = MLP((inputs, *spec.hidden, prod(self.coarsest)), F.elu)
+        self.first = MLP((inputs, *spec.hidden, prod(self.coarsest)), elu)
         sizes = zip(pairwise((*spec.channels, shape[0])), spec.blocks, strict=True)
         last = len(spec.channels) - 1
         self.stages = nn.ModuleList(

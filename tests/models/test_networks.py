@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from models.config import explain
-from models.networks import MLP, NetworkSpec, ResidualBlock, ResidualSpec, make_decoder, make_encoder
+from models.networks import MLP, Linear, NetworkSpec, ResidualBlock, ResidualSpec, elu, make_decoder, make_encoder
 
 
 def residual(*channels: int, blocks: int = 1) -> ResidualSpec:
@@ -161,3 +162,44 @@ def test_a_network_is_described_by_widths_or_by_stages() -> None:
     assert read([]) == ()
     assert read({"channels": [8, 4], "blocks": [0, 2]}) == ResidualSpec(channels=(8, 4), blocks=(0, 2))
     assert read(residual(3)) == residual(3)
+
+
+def _served(network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return network(x)
+
+
+@pytest.mark.parametrize("shape", [(5,), (10_000,), (16, 32, 14, 14)])
+def test_elu_is_torchs(shape: tuple[int, ...]) -> None:
+    x = 10 * torch.randn(shape)
+    x.flatten()[:5] = torch.tensor([0.0, -1e-30, float("inf"), float("-inf"), float("nan")])
+    expected = F.elu(x.double()).float()
+    torch.testing.assert_close(_served(elu, x), expected, rtol=1e-7, atol=1e-7, equal_nan=True)
+    torch.testing.assert_close(elu(x), expected, rtol=1e-7, atol=1e-7, equal_nan=True)
+
+
+def test_elu_leaves_its_input_and_the_order_in_memory_as_they_are() -> None:
+    x = torch.randn(16, 32, 14, 14).to(memory_format=torch.channels_last)
+    before = x.clone()
+    assert _served(elu, x).stride() == x.stride()
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("leading", [(1,), (7,), (600,), (3, 200), (0,)])
+def test_a_linear_layer_is_torchs_however_many_rows(leading: tuple[int, ...]) -> None:
+    layer = Linear(784, 256)
+    x = torch.rand(*leading, 784)
+    expected = F.linear(x.double(), layer.weight.double(), layer.bias.double()).float()
+    torch.testing.assert_close(_served(layer, x), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_linear_layer_of_many_rows_learns_and_is_cast() -> None:
+    layer = Linear(784, 256)
+    x = torch.rand(600, 784)
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None
+    torch.testing.assert_close(layer.weight.grad, x.sum(0).expand(256, -1), rtol=1e-4, atol=1e-4)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    assert _served(layer.double(), x.double()).dtype == torch.float64

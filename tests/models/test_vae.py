@@ -7,6 +7,7 @@ from torch.distributions import Normal
 
 from models.config import ModelConfig
 from models.likelihoods import Bernoulli, Gaussian
+from models.networks import Linear
 from models.vae import VAE
 from tests.models.linear_gaussian import LATENTS, gap, linear_gaussian, log_evidence, sigma_points, some_images
 from tests.models.tiny import binary_images, tiny
@@ -28,7 +29,7 @@ def test_the_network_of_the_notes() -> None:
     model = VAE.from_config(config())
     assert widths(model.encoder) == [784, 256, 100]
     assert widths(model.decoder) == [50, 256, 784]
-    assert {type(m) for m in model.modules() if not list(m.children())} == {nn.Linear}
+    assert {type(m) for m in model.modules() if not list(m.children())} == {Linear}
     assert model.generative
 
 
