@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import available_cores
 from app.logs import LogFormat, LogLevel
 from models.files import checkpoint_folder, shipped_names
 
-Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]
+Origin = Annotated[  # as browsers send it
+    str, BeforeValidator(str.lower), Field(pattern=r"^(\*|https?://[^/\s]+)$")
+]
 
 FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name none
 

@@ -155,3 +155,7 @@ def test_another_origin_may_not_read(open_to_pages: TestClient) -> None:
 def test_what_is_not_an_origin_is_refused(origin: str) -> None:
     with pytest.raises(ValidationError):
         Settings(cors_origins=origin)
+
+
+def test_an_origin_in_capitals_is_the_one_that_browsers_send() -> None:
+    assert Settings(cors_origins="HTTPS://Example.org").cors_origins == ("https://example.org",)  # type: ignore[arg-type]
