@@ -24,7 +24,7 @@ from app.settings import Settings
 DESCRIPTION = """
 Trained variational autoencoders over HTTP: **encode** an image to the mean and variance of its code, **decode** a code
 to an image, **sample** new digits from standard Gaussian noise, **interpolate** between two, **score** how usual an
-image is. Every call here runs as it stands: press *Execute*.
+image is. Every call here runs as it stands, where a model that is served can do it: press *Execute*.
 """
 
 BINARY = {"type": "string", "format": "binary"}

@@ -1,4 +1,4 @@
-"""What makes the model cards, which are kept with the models, pages of the documentation's site."""
+"""What makes the model cards pages of the documentation's site, and what its theme lacks."""
 
 import posixpath
 import re
@@ -22,3 +22,9 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Point links to a card at its page."""
     folder = posixpath.dirname(page.file.src_uri)
     return CARD.sub(lambda link: f"]({posixpath.relpath(f'models/{link[1]}.md', folder)})", markdown)
+
+
+def on_post_page(output: str, **_: object) -> str:
+    """Give the theme's search a name, for who cannot see it."""
+    search = 'data-md-component="search" role="dialog"'
+    return output.replace(search, f'{search} aria-label="Search"')
