@@ -41,9 +41,21 @@ export function onKeyNeeded(ask) {
   askForKey = ask;
 }
 
-/** Whether calls carry a key. */
-export function hasKey() {
-  return Boolean(sessionStorage.getItem(KEY));
+let heldKey = null; // where the browser keeps nothing
+
+function storedKey() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return heldKey;
+  }
+}
+
+function storeKey(key) {
+  heldKey = key;
+  try {
+    sessionStorage.setItem(KEY, key);
+  } catch {} // it is asked for again when the page is loaded again
 }
 
 /** The calls that a model answers. */
@@ -56,20 +68,23 @@ export function apiOf(model) {
     model,
 
     /** pixels: Float32Array of N images one after another -> {mean, variance or null: Float32Array (N * Z)}. */
-    async encode(pixels, options) {
-      const call = await post("encode", images(pixels, pixels.length / 784), {accept: SAFETENSORS, ...options});
-      const {mean, variance} = readSafetensors(call.data);
-      return {...call, mean: mean.values, variance: variance?.values ?? null};
+    encode(pixels, options) {
+      return inParts(pixels, pixels.length / 784, async (part, count) => {
+        const call = await post("encode", images(part, count), {accept: SAFETENSORS, ...options});
+        const {mean, variance} = readSafetensors(call.data);
+        return {...call, mean: mean.values, variance: variance?.values ?? null};
+      });
     },
 
     /** latents: Float32Array of `count` vectors -> {pixels: Float32Array (count * 784)}. */
-    async decode(values, count = 1, options) {
-      return withPixels(await post("decode", latents(values, count), {accept: NPY, ...options}));
+    decode(values, count = 1, options) {
+      return inParts(values, count, async (...part) => withPixels(await post("decode", latents(...part), {accept: NPY, ...options})));
     },
 
     /** -> {pixels}, of N images. */
-    async reconstruct(pixels, options) {
-      return withPixels(await post("reconstruct", images(pixels, pixels.length / 784), {accept: NPY, ...options}));
+    reconstruct(pixels, options) {
+      return inParts(pixels, pixels.length / 784, async (...part) =>
+        withPixels(await post("reconstruct", images(...part), {accept: NPY, ...options})));
     },
 
     /** -> {elbo, log_likelihood, kl, percentile}: Float32Array (N) each, or null. */
@@ -125,6 +140,35 @@ export function apiOf(model) {
   }
 }
 
+/** Whether a call asked for more than the service gives at once. */
+export const isTooMuch = ({type}) => /:(limit-exceeded|body-too-large)$/.test(type);
+
+/**
+ * What `ask(values, count)` resolves to, of all of `count` rows: if they are too many at once, of one half and of the other,
+ * with the arrays of both put together.
+ */
+async function inParts(values, count, ask) {
+  try {
+    return await ask(values, count);
+  } catch (error) {
+    if (count < 2 || !isTooMuch(error)) throw error;
+  }
+  const half = count >> 1;
+  const cut = (half * values.length) / count;
+  const first = await inParts(values.subarray(0, cut), half, ask);
+  const rest = await inParts(values.subarray(cut), count - half, ask);
+  const joined = Object.entries(rest).filter(([, part]) => part instanceof Float32Array)
+    .map(([name, part]) => [name, concatenated(first[name], part)]);
+  return {...first, ms: first.ms + rest.ms, ...Object.fromEntries(joined)};
+}
+
+function concatenated(first, rest) {
+  const whole = new Float32Array(first.length + rest.length);
+  whole.set(first);
+  whole.set(rest, first.length);
+  return whole;
+}
+
 /** The models' cards -> {default, models}. */
 export async function models() {
   const call = await send({path: "v1/models", accept: "application/json"});
@@ -148,7 +192,7 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
     if (value !== undefined && value !== null) address.searchParams.set(name, value);
   }
   for (let attempt = 0; ; attempt++) {
-    const key = sessionStorage.getItem(KEY);
+    const key = storedKey();
     const headers = {Accept: accept};
     if (type) headers["Content-Type"] = type;
     if (key) headers.Authorization = `Bearer ${key}`;
@@ -163,7 +207,7 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
       continue;
     }
     if (answer.status === 401) {
-      if (key === sessionStorage.getItem(KEY)) await newKey(Boolean(key));
+      if (key === storedKey()) await newKey(Boolean(key));
       continue;
     }
     if (PASSING.has(answer.status)) {
@@ -185,7 +229,7 @@ function orTooLong(signal) {
 
 async function newKey(wrong) {
   asking ??= askForKey(wrong).finally(() => (asking = null));
-  sessionStorage.setItem(KEY, await asking);
+  storeKey(await asking);
 }
 
 /** Say what is wrong, and wait; less if another call gets through, or the network comes back. */

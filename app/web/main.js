@@ -19,7 +19,8 @@
 //                         {source, pixels: Float32Array (784), label} (digit.js) or null: there is none
 //   setDigit(digit)       make another digit the user's (digit.js: `digitOfPixels`)
 //   go(view, changes)     go to another view, with `changes` of the state
-//   failed(error)         say in place why a call failed; `failed(null)` takes it back. Aborts are ignored.
+//   failed(error, of)     say in place why a call failed; `failed(null, of)` takes back what was said of the same: one of
+//                         several calls that do not wait for each other. Aborts are ignored.
 //   request               the box below the view: `request.show(call)` with what a call resolved to
 
 import {Problem, apiOf, models, onKeyNeeded, onTrouble} from "./api.js";
@@ -44,7 +45,7 @@ const NO_DIGIT = "none";
 const main = document.getElementById("main");
 const aside = document.getElementById("digit");
 let cards = [];
-let card, api, chooser, sheet;
+let card, defaultModel, api, chooser, sheet;
 let digit = null;
 let shown = null; // the source that `digit` was made of
 let listeners = new Set();
@@ -56,24 +57,41 @@ onTrouble((text) => {
   place.classList.toggle("shown", Boolean(text));
 });
 onKeyNeeded(askForKey);
-start();
+start().catch((error) => {
+  if (!(error instanceof Problem)) console.error(error);
+  main.replaceChildren(h("p", {class: "problem", role: "alert"}, `This page cannot start: ${error.message}.`));
+});
 
 async function start() {
   navigation();
   testDigits(); // which the first view needs as soon as it has a model
-  const listed = await models();
+  list(await models());
+  sheet = picker({api: {fit: (...given) => api.fit(...given)}, label: "Your digit", onDigit: (next) => setDigit(next, true)});
+  aside.append(h("h2", {}, "Your digit"), sheet.element);
+  state.onNavigation(open);
+  await open();
+}
+
+/** Offer these models. */
+function list(listed) {
   cards = listed.models;
+  defaultModel = listed.default;
   // Latents and places among them are one model's own.
   chooser = modelChooser(cards, (name) => navigate({model: name, z: null, "map.at": null, "map.zoom": null}));
   document.getElementById("chooser").replaceChildren(chooser.element);
-  sheet = picker({api: {fit: (...given) => api.fit(...given)}, label: "Your digit", onDigit: (next) => setDigit(next, true)});
-  aside.append(h("h2", {}, "Your digit"), sheet.element);
-  state.onNavigation(() => open(listed.default));
-  await open(listed.default);
+}
+
+/** The service has no such model, or no longer: if its models are others now, begin anew with those. */
+async function relist() {
+  const listed = await models();
+  const hashes = (some) => some.map(({name, sha256}) => `${name} ${sha256}`).join();
+  if (hashes(listed.models) === hashes(cards)) return;
+  list(listed);
+  await open();
 }
 
 /** Show what the address says. */
-async function open(defaultModel) {
+async function open() {
   const wanted = state.get("model", defaultModel);
   card = cards.find(({name}) => name === wanted) ?? cards.find(({name}) => name === defaultModel);
   api = apiOf(card.name);
@@ -94,7 +112,7 @@ async function open(defaultModel) {
 
 function navigate(changes) {
   state.set(changes, {push: true});
-  open(card.name);
+  open();
 }
 
 function showView() {
@@ -112,6 +130,7 @@ function showView() {
   document.body.dataset.view = name;
   const root = h("div", {class: `view ${name}`});
   const why = h("p", {class: "problem", role: "alert", hidden: true});
+  const reasons = new Map();
   const request = requestBox();
   const heading = h("h1", {}, view.title);
   const [, height, width] = card.input_shape;
@@ -138,11 +157,14 @@ function showView() {
       navigate({...changes, view: next});
       main.focus(); // what was clicked is gone
     },
-    failed(error) {
+    failed(error, of = "") {
       if (error && (signal.aborted || error.name === "AbortError")) return;
       if (error && !(error instanceof Problem)) console.error(error);
-      why.hidden = !error;
-      why.textContent = error ? error.message : "";
+      if (error) reasons.set(of, error.message);
+      else reasons.delete(of);
+      why.hidden = !reasons.size;
+      why.textContent = [...new Set(reasons.values())].join(" ");
+      if (error?.type?.endsWith(":model-not-found")) relist().catch(console.error);
     },
   });
 }

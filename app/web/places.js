@@ -10,6 +10,7 @@
 //   toPlace(code), toCode(place), outline(mean, variance, sigmas): points of an ellipse on the square, [[x, y], …]
 // }
 
+import {isTooMuch} from "./api.js";
 import {testDigits} from "./digit.js";
 import {outline} from "./math/ellipse.js";
 import {place, planeCovariance, principalPlane, project} from "./math/pca.js";
@@ -41,7 +42,7 @@ async function itself(card, api, options) {
 
 /** A service that draws fewer at once has the map all the same. */
 function withoutIt(error) {
-  if (error.type?.endsWith(":limit-exceeded")) return null;
+  if (isTooMuch(error)) return null;
   throw error;
 }
 

@@ -3,6 +3,7 @@
 // Where the prior is N(0, I), that. A normalizing flow has no such numbers to read: there they are those of draws from it.
 // A deterministic autoencoder has no prior at all: there they are those of the codes of real digits.
 
+import {isTooMuch} from "./api.js";
 import {testDigits} from "./digit.js";
 import {normal} from "./math/random.js";
 
@@ -24,14 +25,24 @@ async function find(card, api) {
     return {mean: new Float32Array(card.latents), sigma: new Float32Array(card.latents).fill(1), of: "normal"};
   }
   if (card.generative) {
-    const {latents} = await api.sample({count: DRAWS, seed: 0});
-    return {...moments(latents, card.latents), of: "draws", count: DRAWS};
+    const {count, latents} = await draws(api, DRAWS);
+    return {...moments(latents, card.latents), of: "draws", count};
   }
   const digits = (await testDigits()).slice(0, DRAWS);
   const pixels = new Float32Array(digits.length * 784);
   digits.forEach((digit, i) => pixels.set(digit.pixels, i * 784));
   const {mean} = await api.encode(pixels);
   return {...moments(mean, card.latents), of: "digits", count: digits.length};
+}
+
+/** So many, or as many as the service draws at once. */
+async function draws(api, count) {
+  try {
+    return {count, ...await api.sample({count, seed: 0})};
+  } catch (error) {
+    if (count < 4 || !isTooMuch(error)) throw error;
+    return draws(api, count >> 1);
+  }
 }
 
 /** Mean and standard deviation of each column of (N, Z). */

@@ -98,7 +98,7 @@ def set_slider(slider: Locator, value: float) -> None:
 
 @contextmanager
 def late(page: Page, *names: str) -> Iterator[None]:
-    """The first call of each of the names that is made inside is answered, and the answer read, at the end."""
+    """The first call of each name that is made inside is answered at the end, unless it is called off before."""
     held: dict[str, Route] = {}
 
     def hold(route: Route) -> None:
@@ -112,6 +112,8 @@ def late(page: Page, *names: str) -> Iterator[None]:
     yield
     wait_for(lambda: page.evaluate("true") and len(held) == len(names))
     for route in held.values():
+        if route.request.failure:
+            continue
         with page.expect_response(lambda answer, route=route: answer.request == route.request) as answered:
             route.continue_()
         answered.value.finished()
@@ -231,18 +233,50 @@ def test_a_digit_that_comes_late_does_not_replace_the_one_that_was_taken_after_i
     wait_for_drawing(page)
 
 
-def test_a_picture_that_fails_late_is_not_told_of_the_digit_that_was_taken_after_it(
-    page: Page, tmp_path: Path, faults: Faults
-) -> None:
-    faults.expect("status of 422")
+def test_a_picture_is_called_off_when_a_digit_is_taken_after_it(page: Page, tmp_path: Path, faults: Faults) -> None:
+    faults.expect("429")
     (tmp_path / "no-picture.png").write_bytes(b"no picture")
     page.goto("/")
     ready(page)
-    with late(page, "fit"):
-        page.get_by_label("Your digit: a picture file").set_input_files(tmp_path / "no-picture.png")
-        page.get_by_role("button", name="a real three").click()
-        expect(page.get_by_role("img", name="What the model draws of a real three")).to_be_visible()
+    refuse_once(page, "fit")
+    page.get_by_label("Your digit: a picture file").set_input_files(tmp_path / "no-picture.png")
+    expect(page.locator("#trouble")).to_contain_text("Trying again in 600 seconds")
+    page.get_by_role("button", name="a real three").click()
+    expect(page.get_by_role("img", name="What the model draws of a real three")).to_be_visible()
+    expect(page.locator("#trouble")).to_have_text("")
     expect(page.locator("#digit .said")).to_have_text("")
+
+
+def test_a_picture_that_cannot_be_read_is_called_so(page: Page) -> None:
+    page.goto("/")
+    ready(page)
+    page.evaluate(
+        "() => { File.prototype.arrayBuffer = async () => { throw new DOMException('gone', 'NotFoundError'); }; }"
+    )
+    page.get_by_label("Your digit: a picture file").set_input_files(Path("app/web/two.png"))
+    expect(page.locator("#digit .said")).to_have_text("This file cannot be read. Choose it again, or another.")
+    expect(page.locator("#trouble")).to_have_text("")
+    page.get_by_role("button", name="a real three").click()
+    expect(page.locator("#digit .said")).to_have_text("")
+
+
+def test_what_is_cleared_or_shown_over_comes_back_if_it_was_drawn(page: Page) -> None:
+    page.goto("/#digit=none")
+    expect(page.locator(".verdict")).to_contain_text("Draw a digit")
+    undo = page.get_by_role("button", name="Undo")
+    expect(undo).to_have_attribute("aria-disabled", "true")
+    draw_seven(page)
+    page.wait_for_function("() => location.hash.includes('digit=s')")
+    wait_for_drawing(page)
+    drawn = page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('digit')")
+    for over in ("a real three", "Clear"):
+        page.get_by_role("button", name=over).click()
+        expect(
+            page.get_by_role("img", name=re.compile(f"Your digit: {'nothing' if over == 'Clear' else over}"))
+        ).to_be_visible()
+        undo.click()
+        expect(page.get_by_role("img", name=re.compile("Your digit: your drawing"))).to_be_visible()
+        page.wait_for_function("(drawn) => location.hash.includes(drawn)", arg=drawn)
 
 
 def test_what_is_no_digit_is_called_so(page: Page) -> None:

@@ -251,6 +251,13 @@ def hover(page: Page, x: float, y: float, steps: int = 1) -> None:
     page.mouse.move(box["x"] + 1 + x * (box["width"] - 2), box["y"] + 1 + (1 - y) * (box["height"] - 2), steps=steps)
 
 
+def press(page: Page, x: float, y: float) -> None:
+    """Choose a place of the square."""
+    hover(page, x, y)
+    page.mouse.down()
+    page.mouse.up()
+
+
 def place_in_address(page: Page) -> tuple[float, float]:
     text = page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('map.at') ?? ''")
     x, y = map(float, (text or "-1~-1").split("~"))
@@ -270,7 +277,7 @@ def test_the_map_of_two_latents_decodes_under_the_pointer(page: Page, service: s
     ready(page)
     expect(page.get_by_text("10,000 test digits.")).to_be_visible()
     expect(page.locator("img.behind")).to_be_visible()
-    hover(page, 0.8, 0.3)
+    press(page, 0.8, 0.3)
     page.wait_for_function("() => location.hash.includes('map.at=')")
     x, y = place_in_address(page)
     assert abs(x - 0.8) < 0.01 and abs(y - 0.3) < 0.01
@@ -309,6 +316,7 @@ def test_never_more_than_one_decode_is_in_flight_and_the_last_place_is_drawn(pag
     expect(page.get_by_text("10,000 test digits.")).to_be_visible()
     page.evaluate(COUNT_DECODES)
     hover(page, 0.1, 0.1)
+    page.mouse.down()
     hover(page, 0.9, 0.2, steps=40)
     hover(page, 0.45, 0.75, steps=40)
     wait_for(lambda: np.abs(np.subtract(place_in_address(page), (0.45, 0.75))).max() < 0.005)
@@ -378,7 +386,7 @@ def test_the_map_by_keyboard_and_again_from_its_address(page: Page, new_page: Ne
 def test_a_place_opens_in_the_sliders_without_a_digit(page: Page, service: str) -> None:
     page.goto("/#view=map&model=mnist-2d&digit=none")
     expect(page.get_by_text("10,000 test digits.")).to_be_visible()
-    hover(page, 0.8, 0.3)
+    press(page, 0.8, 0.3)
     page.wait_for_function("() => location.hash.includes('map.at=')")
     x, y = place_in_address(page)
     z = [NORMAL.inv_cdf(x), NORMAL.inv_cdf(y)]
@@ -398,13 +406,13 @@ def test_a_place_opens_in_the_sliders_without_a_digit(page: Page, service: str) 
 def test_a_place_opens_with_its_own_digit_before_that_is_drawn(page: Page, service: str) -> None:
     page.goto("/#view=map&model=mnist-2d&digit=none")
     expect(page.get_by_text("10,000 test digits.")).to_be_visible()
-    hover(page, 0.8, 0.3)
+    press(page, 0.8, 0.3)
     expect(page.locator(".panel canvas.large")).to_be_visible()
     in_address(page, "map.at=")
     first = place_in_address(page)
     held: list[Route] = []  # what the place decodes to, which is called off when the view is left
     page.route("**/v1/decode?*", lambda route: route.continue_() if held else held.append(route))
-    hover(page, 0.2, 0.7)
+    press(page, 0.2, 0.7)
     wait_for(lambda: place_in_address(page) != first)
     z = [NORMAL.inv_cdf(share) for share in place_in_address(page)]
     page.get_by_role("button", name="Open in the sliders").click()
@@ -490,7 +498,7 @@ def test_noise_is_added_and_cleaned(page: Page, offered: np.ndarray, kind: str, 
     page.get_by_label(kind).check()
     set_slider(page.get_by_role("slider", name="Amount"), 0.6)
     in_address(page, "noise.amount=0.6")
-    expect(page.locator(".field output")).to_have_text("σ = 0.60" if kind == "Gaussian" else "60 % of the pixels")
+    expect(page.locator(".field label .value")).to_have_text("σ = 0.60" if kind == "Gaussian" else "60 % of the pixels")
     page.wait_for_load_state("networkidle")
     clean = pixels_of(panel(page, "The digit").locator("canvas"))
     np.testing.assert_allclose(clean, offered[7], atol=ROUNDED)
@@ -518,7 +526,7 @@ def test_noise_follows_the_slider_and_comes_again_from_its_seed(page: Page, new_
     amount.focus()
     for _ in range(30):
         amount.press("ArrowRight")
-    expect(page.locator(".field output")).to_have_text("σ = 0.30")
+    expect(page.locator(".field label .value")).to_have_text("σ = 0.30")
     page.get_by_label("Seed").fill("77")
     in_address(page, "noise.seed=77")
     page.wait_for_load_state("networkidle")
@@ -536,7 +544,7 @@ def test_noise_follows_the_slider_and_comes_again_from_its_seed(page: Page, new_
 def test_the_slider_stands_at_the_amount_that_is_told(page: Page) -> None:
     page.goto("/#view=noise&noise.amount=1")
     ready(page)
-    amount, told = page.get_by_role("slider", name="Amount"), page.locator(".field output")
+    amount, told = page.get_by_role("slider", name="Amount"), page.locator(".field label .value")
     page.get_by_label("Masking").check()
     expect(told).to_have_text("95 % of the pixels")
     expect(amount).to_have_value("0.95")

@@ -38,13 +38,18 @@ export function latentRow({k, prior, posterior, weight, onMove}) {
     h("div", {class: "numbers"}, value, h("span", {class: "caption"}, about)));
 
   function moved(settled) {
-    value.textContent = number(Number(slider.value));
+    told(Number(slider.value));
     onMove(Number(slider.value), settled);
   }
 
   function set(at) {
     slider.value = at;
+    told(at);
+  }
+
+  function told(at) {
     value.textContent = number(at);
+    slider.setAttribute("aria-valuetext", number(at));
   }
 
   return {

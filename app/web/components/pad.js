@@ -7,12 +7,14 @@ const WIDTH = 22; // of a stroke: about what MNIST's are, once the digit is 20 p
 
 /**
  * `onStrokes(strokes)` is called while the user draws, undoes and clears; strokes: [[[x, y], …], …].
- * Returns {element, undo, clear, show}: `show({strokes, picture, pixels})` shows one of the three, or nothing.
+ * Returns {element, undo, clear, show, undoable}: `show({strokes, picture, pixels})` shows one of the three, or nothing.
+ * What is cleared, or shown over, `undo` brings back if it was drawn.
  */
-export function pad({label, onStrokes}) {
-  const canvas = h("canvas", {class: "pad", width: 2 * SIDE, height: 2 * SIDE, role: "img", "aria-label": label});
+export function pad({onStrokes, signal}) {
+  const canvas = h("canvas", {class: "pad", width: 2 * SIDE, height: 2 * SIDE, role: "img"});
   const context = canvas.getContext("2d");
   let strokes = [];
+  let before = []; // strokes that were cleared, or shown over
   let shown = {};
   let pointer = null;
 
@@ -21,7 +23,6 @@ export function pad({label, onStrokes}) {
     event.preventDefault();
     pointer = event.pointerId;
     canvas.setPointerCapture(pointer);
-    if (!shown.strokes) strokes = [];
     strokes = [...strokes, [place(event)]];
     changed();
   });
@@ -40,12 +41,17 @@ export function pad({label, onStrokes}) {
       if (event.pointerId === pointer) pointer = null;
     });
   }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint, {signal});
 
   function place(event) {
     const box = canvas.getBoundingClientRect();
     const along = (at, start, length) => Math.min(Math.max(Math.round((255 * (at - start)) / length), 0), 255);
     return [along(event.clientX, box.left, box.width), along(event.clientY, box.top, box.height)];
+  }
+
+  function leave() {
+    if (strokes.length) before = strokes;
+    strokes = [];
   }
 
   function changed() {
@@ -66,18 +72,21 @@ export function pad({label, onStrokes}) {
   return {
     element: canvas,
     undo() {
-      strokes = strokes.slice(0, -1);
+      if (strokes.length) strokes = strokes.slice(0, -1);
+      else [strokes, before] = [before, []];
       changed();
     },
     clear() {
-      strokes = [];
+      leave();
       changed();
     },
     show(what) {
+      leave();
       shown = what;
       strokes = what.strokes ?? [];
       paint();
     },
+    undoable: () => strokes.length + before.length > 0,
   };
 }
 

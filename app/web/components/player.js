@@ -9,7 +9,7 @@ const REST_MS = 500; // at either end
 /**
  * `onFrame(index)` is called when the user chooses a picture, with null when the film plays on; `signal` ends it. It
  * plays at once, unless the user wants little motion or `start` tells the picture to stand at.
- * Returns {element, show(pixels, count), clear(), stand(index)}.
+ * Returns {element, show(pixels, count), stand(index)}.
  */
 export function player({label, start = null, onFrame, signal}) {
   const screen = tile(label, null, "hero");
@@ -56,10 +56,14 @@ export function player({label, start = null, onFrame, signal}) {
   }
 
   function stand(next) {
-    const clamped = Math.min(Math.max(next, 0), Math.max(count - 1, 0));
+    const clamped = inside(next);
     if (clamped === index && element.dataset.index === String(index)) return;
     index = clamped;
     paint();
+  }
+
+  function inside(at) {
+    return Math.round(Math.min(Math.max(at, 0), Math.max(count - 1, 0)));
   }
 
   function paint() {
@@ -74,15 +78,11 @@ export function player({label, start = null, onFrame, signal}) {
   return {
     element,
     stand: choose,
-    clear() {
-      [frames, count] = [null, 0];
-      draw(screen, null);
-    },
     show(pixels, length) {
       const share = count > 1 ? index / (count - 1) : null;
       [frames, count] = [pixels, length];
       position.max = count - 1;
-      index = playing && share !== null ? Math.round(share * (count - 1)) : Math.min(index, count - 1);
+      index = inside(playing && share !== null ? share * (count - 1) : index);
       paint();
     },
   };

@@ -3,7 +3,7 @@
 import {h, number} from "../dom.js";
 import {asCurl, asPython} from "../snippets.js";
 
-/** Returns {element, show(call)}: `call` is what a call of api.js resolved to. Cheap, so that a slider may call it. */
+/** Returns {element, hide(), show(call)}: `call` is what a call of api.js resolved to. Cheap, so that a slider may call it. */
 export function requestBox() {
   let request = null;
   const path = h("code");
@@ -25,6 +25,9 @@ export function requestBox() {
 
   return {
     element,
+    hide() {
+      element.hidden = true;
+    },
     show(call) {
       request = call.request;
       element.hidden = false;
@@ -36,14 +39,15 @@ export function requestBox() {
 }
 
 function copier(language, text) {
+  const done = h("span", {role: "status"});
   const button = h("button", {type: "button", class: "quiet", "aria-label": `Copy as ${language}`, onclick: async () => {
     try {
       await navigator.clipboard.writeText(text());
-      button.textContent = "Copied";
+      done.textContent = "Copied";
     } catch { // not on https or localhost: nothing may be copied, but the text can be selected
-      button.textContent = "Select it below";
+      done.textContent = "Select it below";
     }
-    setTimeout(() => (button.textContent = "Copy"), 2000);
+    setTimeout(() => (done.textContent = ""), 2000);
   }}, "Copy");
-  return button;
+  return h("div", {class: "tools"}, done, button);
 }

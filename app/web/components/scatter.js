@@ -9,16 +9,18 @@ const STEP = 0.01; // of an arrow key, as a share of what is shown; ten times th
 const KEYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
 
 /**
- * `onMove([x, y], byKey)` is called with places of the square, whose lower left corner is [0, 0].
- * Returns {element, show(scene), frame(zoom, centre), light(labels), place([x, y]), mark(marks)}:
+ * `onHover([x, y])` is called with places of the square, whose lower left corner is [0, 0], that a pointer is over, with null
+ * when it leaves; `onPlace([x, y], byKey)` with one that is chosen: pressed, dragged to, or come to by the arrow keys.
+ * Returns {element, show(scene), frame(zoom, centre), light(labels), place([x, y]), shows([x, y]), mark(marks)}:
  *   show    draws a scene (places.js)
  *   frame   shows a part of the square, whose side is 1 / zoom
  *   light   fades all but some labels; none if the set is empty
- *   place   says where the arrow keys move from
+ *   place   says where the cross is drawn, and the arrow keys move from
+ *   shows   whether a place is on the part that is shown
  *   mark    draws over the points. marks: {yours: a place or null, cross: whether one is drawn at `place`, outlines: [[a
  *           place, …], …], rings: [a place, …]}
  */
-export function scatter({label, onMove, signal}) {
+export function scatter({label, onHover, onPlace, signal}) {
   const behind = h("img", {class: "behind", alt: "", hidden: true});
   const canvas = h("canvas", {"aria-hidden": "true"});
   const over = svg("svg", {viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true"});
@@ -34,23 +36,26 @@ export function scatter({label, onMove, signal}) {
   let [corner, side] = [[0, 0], 1]; // of the part that is shown
   const toView = (place) => place.map((value, k) => (value - corner[k]) / side);
 
-  field.addEventListener("pointermove", (event) => event.isPrimary && moveTo(event));
-  field.addEventListener("pointerdown", (event) => event.isPrimary && moveTo(event));
+  field.addEventListener("pointermove", (event) => {
+    if (event.isPrimary) (event.buttons & 1 ? onPlace : onHover)(placeOf(event), false);
+  });
+  field.addEventListener("pointerdown", (event) => event.isPrimary && event.button === 0 && onPlace(placeOf(event), false));
+  field.addEventListener("pointerleave", (event) => event.isPrimary && onHover(null));
   field.addEventListener("keydown", (event) => {
     const way = KEYS[event.key];
     if (!way || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    onMove(at.map((value, k) => clamp(value + way[k] * STEP * side * (event.shiftKey ? 10 : 1))), true);
+    onPlace(at.map((value, k) => clamp(value + way[k] * STEP * side * (event.shiftKey ? 10 : 1))), true);
   });
   const watch = new ResizeObserver(paintPoints);
   watch.observe(field);
   signal.addEventListener("abort", () => watch.disconnect());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintPoints, {signal});
 
-  function moveTo(event) {
+  function placeOf(event) {
     const box = field.getBoundingClientRect();
     const inView = [clamp((event.clientX - box.left) / box.width), clamp(1 - (event.clientY - box.top) / box.height)];
-    onMove(inView.map((value, k) => corner[k] + value * side), false);
+    return inView.map((value, k) => corner[k] + value * side);
   }
 
   function paint() {
@@ -152,6 +157,7 @@ export function scatter({label, onMove, signal}) {
     place(next) {
       at = next;
     },
+    shows: (place) => toView(place).every((value) => value >= 0 && value <= 1),
     mark(next) {
       marks = next;
       paintMarks();

@@ -42,20 +42,23 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   const distances = h("figure", {class: "norms", hidden: true}, norms.element,
     h("figcaption", {class: "note"}, "How far the code is from the origin on the way. The draws of a standard normal prior " +
       "all lie nearly as far out as each other: a straight line cuts through the inside, a great circle goes around it."));
+  const missing = h("p", {hidden: true, role: "status"}, "Draw a digit on either sheet, or take one.");
   const [first, second] = ["a", "b"].map(end);
   root.append(
     h("div", {class: "ends"},
-      first.element, h("div", {class: "way"}, film.element, h("div", {class: "choices"}, paths(), steps(), why)), second.element),
+      first.element, h("div", {class: "way"}, missing, film.element, h("div", {class: "choices"}, paths(), steps(), why)), second.element),
     strip,
     distances,
   );
 
   const work = coalesce(async () => {
-    if (!ends.a || !ends.b) {
-      film.clear();
+    missing.hidden = Boolean(ends.a && ends.b);
+    film.element.hidden = !missing.hidden;
+    if (film.element.hidden) {
       strip.replaceChildren();
       distances.hidden = true;
-      return;
+      request.hide();
+      return failed(null);
     }
     const pixels = new Float32Array([...ends.a.pixels, ...ends.b.pixels]);
     const call = await api.interpolate(pixels, {steps: stepsOf(), path: pathOf()}, {signal});
@@ -76,6 +79,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
   onDigit((digit) => {
     yours = digit;
+    for (const button of root.querySelectorAll(".mine")) button.disabled = !yours;
     if (!state.get("between.a")) first.take(digit);
   });
   if (state.get("between.a")) first.open(state.get("between.a"));
@@ -85,9 +89,9 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   function end(name) {
     const letter = name.toUpperCase();
     let last = null; // the last choice: what comes late of an earlier one is left
-    const sheet = picker({api, label: letter, onDigit: (digit) => choose(digit)});
+    const sheet = picker({api, label: letter, signal, onDigit: (digit) => choose(digit)});
     const extra = h("div", {class: "tools"},
-      h("button", {type: "button", class: "quiet", onclick: () => yours && choose(yours, true)}, "Your digit"),
+      h("button", {type: "button", class: "quiet mine", disabled: true, onclick: () => choose(yours, true)}, "Your digit"),
       card.generative
         ? h("button", {type: "button", class: "quiet", onclick: sample}, "A sample")
         : null);
@@ -144,7 +148,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   }
 
   function steps() {
-    const told = h("output", {}, stepsOf());
+    const told = h("span", {class: "value", "aria-hidden": "true"}, stepsOf()); // a slider tells its own value
     const slider = h("input", {id: "steps", type: "range", min: 2, max: 64, step: 1, value: stepsOf(), oninput: () => {
       told.textContent = slider.value;
       state.set({"between.steps": slider.value});

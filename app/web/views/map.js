@@ -19,18 +19,20 @@ export const impossible = () => "";
 
 export function lead(card) {
   return isItself(card)
-    ? `Where ${card.name} encodes test digits: its two latents are the whole map. Move over it to decode any point.`
+    ? `Where ${card.name} encodes test digits: its two latents are the whole map. Move over it to decode any ` +
+      "point, click to keep one."
     : `${card.name} has ${card.latents} latents, more than a map has room for. This is a projection (PCA): the plane in ` +
-      "which the codes of 500 real test digits vary most.";
+      "which the codes of 500 real test digits vary most. Move over it to see what is where, click to keep a place.";
 }
 
 export function show(root, {card, api, state, signal, onDigit, go, failed, request}) {
   let scene = null;
   let yours = null; // {mean, variance, source} of the user's digit
-  let at = readPlace(state.get("map.at")); // null follows the user's digit
-  const map = scatter({label: `Map of ${card.name}. The arrow keys move, with Shift faster.`, onMove: moveTo, signal});
+  let kept = readPlace(state.get("map.at")); // null follows the user's digit
+  let at = kept; // that, or where the pointer is
+  const map = scatter({label: `Map of ${card.name}. The arrow keys move, with Shift faster.`, onHover: lookAt, onPlace: keep, signal});
   const zoomer = zoomButtons((zoom) => {
-    if (scene) frame(zoom, at ?? (yours ? scene.toPlace(yours.mean) : [0.5, 0.5]));
+    if (scene) frame(zoom, kept ?? (yours ? scene.toPlace(yours.mean) : [0.5, 0.5]));
   });
   const behind = h("input", {type: "checkbox", checked: state.get("map.behind") !== "0", onchange: layers});
   const behindLabel = h("label", {class: "check", hidden: true}, behind, "decoded digits behind");
@@ -90,15 +92,22 @@ export function show(root, {card, api, state, signal, onDigit, go, failed, reque
     return at ? scene.toCode(at) : yours?.mean ?? null;
   }
 
-  function moveTo(place, byKey) {
+  function lookAt(place) {
     if (!scene) return;
-    at = place;
-    state.set({"map.at": writePlace(at)});
+    at = place ?? kept;
+    look();
+  }
+
+  function keep(place, byKey) {
+    if (!scene) return;
+    at = kept = place;
+    state.set({"map.at": writePlace(kept)});
+    if (!map.shows(place)) frame(zoomer.zoom(), place);
     look(byKey);
   }
 
   function follow(byKey = false) {
-    at = null;
+    at = kept = null;
     state.set({"map.at": null});
     if (scene && zoomer.zoom() > 1 && yours) frame(zoomer.zoom(), scene.toPlace(yours.mean));
     look(byKey);

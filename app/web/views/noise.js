@@ -57,7 +57,7 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
     if (!digit) return;
     const {source, pixels: x} = digit;
     const y = kindOf().corrupt(x, amountOf(), seedOf());
-    clean.show(x, "");
+    clean.show(x, "", "", digit.label);
     const before = squaredError(y, x);
     noisy.show(y, `squared error ${number(before, 4)}`);
     const after = [];
@@ -98,12 +98,15 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
   });
 
   function controls() {
-    const told = h("output", {for: "amount"}, kindOf().amount(amountOf()));
+    const told = h("span", {class: "value", "aria-hidden": "true"}, kindOf().amount(amountOf())); // a slider tells its own value
     const about = h("p", {class: "note"}, kindOf().about);
     const slider = h("input", {id: "amount", type: "range", min: 0, max: kindOf().most, step: 0.01, value: amountOf(),
-      oninput: () => set({"noise.amount": slider.value})});
+      "aria-valuetext": told.textContent, oninput: () => set({"noise.amount": slider.value})});
     const seed = h("input", {id: "noise-seed", type: "number", min: 0, max: 2 ** 32 - 1, step: 1, value: seedOf(),
-      oninput: () => seed.validity.valid && set({"noise.seed": seed.value})});
+      oninput: () => seed.value && seed.validity.valid && set({"noise.seed": seed.value}),
+      onchange: () => {
+        if (seed.reportValidity()) seed.value = seedOf(); // 1e3 is written out, and nothing is the last one
+      }});
     const kinds = Object.entries(KINDS).map(([value, {name}]) => h("label", {},
       h("input", {type: "radio", name: "noise-kind", value, checked: KINDS[value] === kindOf(),
         onchange: () => set({"noise.kind": value})}), name));
@@ -133,8 +136,9 @@ export function show(root, {card, cards, api, state, signal, onDigit, failed, re
     const [error, share] = [h("span", {class: "error"}), h("span", {class: "share"})];
     return {
       element: h("figure", {}, canvas, h("figcaption", {}, h("strong", {}, name), error, share)),
-      show(pixels, text, more = "") {
+      show(pixels, text, more = "", of = "") {
         draw(canvas, pixels);
+        canvas.setAttribute("aria-label", of ? `${name}: ${of}` : [name, text, more].filter(Boolean).join(", "));
         error.textContent = text;
         share.textContent = more;
       },

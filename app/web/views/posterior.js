@@ -29,7 +29,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   const draws = h("div", {class: "tiles", role: "group", "aria-label": "Draws from the posterior"});
   const drawsNote = h("p", {class: "caption", role: "status"});
   const mean = card.generative ? "the mean" : "its code"; // a deterministic model's code is no mean of anything
-  const toMean = button(`Back to ${mean}`, () => moveTo(posterior.mean));
+  const toMean = button(`Back to ${mean}`, () => ready() && moveTo(posterior.mean));
   const fromPosterior = button("Draw from the posterior", () => {
     state.set({draws: randomSeed()});
     drawPosterior();
@@ -37,11 +37,15 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   const fromPrior = button("Draw from the prior", drawPrior);
   const basis = h("p", {class: "note basis"});
   const list = h("div", {class: "latents"});
-  root.append(
-    h("div", {class: "stage"},
-      h("figure", {}, now, caption),
-      h("div", {class: "actions"}, h("div", {class: "tools"}, toMean, fromPosterior, fromPrior), draws, drawsNote)),
-    basis, list);
+  const figure = h("figure", {}, now, caption);
+  const stage = h("div", {class: "stage"},
+    figure, h("div", {class: "actions"}, h("div", {class: "tools"}, toMean, fromPosterior, fromPrior), draws, drawsNote));
+  root.append(stage, basis, list);
+  // One of the two stays in sight, and what is focused must not lie under it.
+  const watch = new ResizeObserver(() =>
+    root.style.setProperty("--covered", `${Math.max(stage.offsetHeight, figure.offsetHeight)}px`));
+  for (const element of [stage, figure]) watch.observe(element);
+  signal.addEventListener("abort", () => watch.disconnect());
   fromPosterior.hidden = fromPrior.hidden = !card.generative;
 
   let current = null; // the digit that is chosen; until it is encoded, `posterior` is of another
@@ -62,7 +66,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     request.show(call);
     const moved = here.some((value, k) => value !== posterior.mean[k]);
     caption.textContent = moved ? "decoded from the sliders" : `decoded from ${mean}`;
-    toMean.disabled = !moved;
+    toMean.setAttribute("aria-disabled", String(!moved)); // `disabled` would take the focus away from who presses it
     state.set({z: moved ? packFloats(here) : null});
     if (settled) await redrawStrips(here);
     failed(null);
@@ -127,9 +131,9 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
           onclick: () => moveTo(drawn.slice(i * card.latents, (i + 1) * card.latents))}, picture);
       }));
       drawsNote.textContent = "Eight codes from the posterior: each of them fits this digit. Click one for the sliders.";
-      failed(null);
+      failed(null, "draws");
     } catch (error) {
-      failed(error);
+      failed(error, "draws");
     }
   }
 
@@ -138,9 +142,10 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
     const mine = (wanted = {});
     try {
       const {latents} = await api.sample({count: 1, seed: randomSeed()}, {signal});
+      failed(null, "prior");
       if (wanted === mine) moveTo(latents);
     } catch (error) {
-      failed(error);
+      failed(error, "prior");
     }
   }
 

@@ -31,18 +31,27 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
   const count = h("select", {onchange: () => change({count: count.value})},
     COUNTS.map((n) => h("option", {value: n}, n)));
   const seed = h("input", {type: "number", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, onchange: () => {
-    if (!seed.reportValidity()) return;
+    if (!seed.reportValidity()) return; // what is shown stays of the last one
     seed.value = seed.value ? Number(seed.value) : SEED; // 1e3 is written out
     change({seed: seed.value});
   }});
-  const temperature = h("input", {type: "range", min: 0, max: 2, step: 0.05, oninput: () => change({temperature: temperature.value})});
+  const temperature = h("input", {type: "range", min: 0, max: 2, step: 0.05,
+    oninput: () => {
+      sliding = true;
+      change({temperature: temperature.value});
+    },
+    onchange: () => {
+      sliding = false;
+      tell();
+    }});
   const warmth = h("span");
   const grid = h("div", {class: "grid", role: "group", "aria-label": "Samples"});
   const said = h("p", {class: "unseen", role: "status"});
   let drawn = null;
+  let sliding = false; // what passes by meanwhile is not told
   count.value = COUNTS.map(String).includes(state.get("count")) ? state.get("count") : 36;
   const told = state.get("seed");
-  seed.value = /^\d+$/.test(told) && Number.isSafeInteger(Number(told)) ? told : SEED;
+  let lastSeed = seed.value = /^\d+$/.test(told) && Number.isSafeInteger(Number(told)) ? told : SEED;
   temperature.value = state.get("temperature", "1");
 
   root.append(
@@ -69,7 +78,7 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
     }
     grid.querySelectorAll("canvas").forEach((canvas, i) => draw(canvas, nth(call.pixels, i)));
     grid.dataset.seed = query.seed;
-    said.textContent = `${query.count} samples of seed ${query.seed} at temperature ${query.temperature}`;
+    if (!sliding) tell();
     request.show(call);
     failed(null);
   }, failed);
@@ -77,8 +86,16 @@ export function show(root, {card, api, state, signal, go, failed, request}) {
 
   function change(changes) {
     state.set(changes);
+    lastSeed = changes.seed ?? lastSeed;
     warmth.textContent = number(Number(temperature.value));
-    redraw({count: Number(count.value), seed: seed.value || SEED, temperature: Number(temperature.value)});
+    temperature.setAttribute("aria-valuetext", warmth.textContent);
+    redraw({count: Number(count.value), seed: lastSeed, temperature: Number(temperature.value)});
+  }
+
+  function tell() {
+    if (!drawn) return;
+    const {count, seed, temperature} = drawn.query;
+    said.textContent = `${count} samples of seed ${seed} at temperature ${temperature}`;
   }
 
   function another() {

@@ -1,0 +1,278 @@
+"""How the playground treats who uses it: their keyboard, their choices, a service that is other than it was."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.e2e.browser import Faults
+from tests.e2e.conftest import NewPage
+from tests.e2e.server import running
+from tests.e2e.test_playground import now, pixels_of, ready, set_slider
+from tests.e2e.test_playground_views import field, hover, in_address, place_in_address, press, strip
+
+pytestmark = pytest.mark.e2e
+
+COVERED = """() => {
+  const {left, top, width, height} = document.activeElement.getBoundingClientRect();
+  return document.elementFromPoint(left + width / 2, top + height / 2) !== document.activeElement;
+}"""
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[str]:
+    """The address of a service with small limits."""
+    limits = {"MAX_SAMPLES": "64", "MAX_IMAGES": "64", "MAX_LATENTS": "50"}
+    settings = {f"REPARAM_{name}": value for name, value in limits.items()}
+    with running(REPARAM_MODELS="mnist-flow,mnist-ae,mnist-mlp", REPARAM_ACCESS_LOG="false", **settings) as (url, _):
+        yield url
+
+
+def said(page: Page) -> Locator:
+    """What went wrong in the view."""
+    return page.locator("main > .problem[role=alert]")
+
+
+# The map keeps a place that was chosen
+
+
+def test_a_place_of_the_map_is_looked_at_by_hovering_and_kept_by_a_click(page: Page) -> None:
+    page.goto("/#view=map&model=mnist-2d")
+    ready(page)
+    expect(page.get_by_text("10,000 test digits.")).to_be_visible()
+    told = page.locator(".panel figcaption").first
+    hover(page, 0.2, 0.3)
+    expect(told).to_contain_text("Decoded at")
+    page.get_by_role("button", name="Open in the sliders").hover()
+    expect(told).to_contain_text("Your digit, decoded")
+    assert "map.at" not in page.url
+    press(page, 0.2, 0.3)
+    in_address(page, "map.at=")
+    kept = place_in_address(page)
+    before = told.inner_text()
+    page.get_by_role("button", name="Zoom in").click()
+    in_address(page, f"map.zoom=2~{kept[0]:.4f}~{kept[1]:.4f}")
+    assert place_in_address(page) == kept
+    expect(told).to_have_text(before)
+
+
+def test_the_map_follows_the_arrow_keys_out_of_what_it_shows(page: Page) -> None:
+    page.goto("/#view=map&model=mnist-2d&map.at=0.5~0.5&map.zoom=8~0.5~0.5")
+    ready(page)
+    expect(page.get_by_text("10,000 test digits.")).to_be_visible()
+    field(page).focus()
+    for _ in range(8):
+        page.keyboard.press("Shift+ArrowRight")
+    in_address(page, "map.at=0.6000~0.5000")
+    _, middle, _ = page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('map.zoom')").split("~")
+    assert abs(float(middle) - 0.6) <= 1 / 16
+
+
+# The keyboard
+
+
+def test_no_slider_that_has_the_focus_lies_under_what_stays_in_sight(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto("/#view=posterior")
+    ready(page)
+    expect(page.locator(".latents ol").first.locator("input")).to_have_count(8)
+    page.locator(".latents input").nth(7).focus()
+    for _ in range(7):
+        assert not page.evaluate(COVERED)
+        page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement === document.querySelector('.latents input')")
+    assert not page.evaluate(COVERED)
+
+
+def test_in_a_low_window_nothing_stays_in_sight_over_the_rest(page: Page) -> None:
+    page.set_viewport_size({"width": 911, "height": 512})
+    page.goto("/#view=posterior")
+    ready(page)
+    for selector in (".posterior .stage", "#digit"):
+        assert page.locator(selector).evaluate("element => getComputedStyle(element).position") == "static"
+
+
+def test_what_takes_the_sliders_back_keeps_the_focus(page: Page) -> None:
+    page.goto("/#view=posterior")
+    ready(page)
+    back = page.get_by_role("button", name="Back to the mean")
+    expect(back).to_have_attribute("aria-disabled", "true")
+    set_slider(page.locator(".latents input").first, 1.5)
+    expect(back).to_have_attribute("aria-disabled", "false")
+    expect(page.locator(".latents input").first).to_have_attribute("aria-valuetext", re.compile(r"^1\.\d\d$"))
+    back.focus()
+    page.keyboard.press("Enter")
+    expect(back).to_have_attribute("aria-disabled", "true")
+    expect(back).to_be_focused()
+
+
+def test_what_is_on_the_sheet_is_told(page: Page) -> None:
+    page.goto("/#view=noise")
+    ready(page)
+    page.get_by_role("button", name="a real three").click()
+    expect(page.locator("#digit p.unseen[role=status]")).to_have_text("Your digit: a real three")
+    expect(page.get_by_role("img", name="The digit: a real three")).to_be_visible()
+
+
+# Forms
+
+
+@pytest.mark.parametrize("wrong", ["1.5", "-3", "1e"])
+def test_a_seed_that_is_none_leaves_the_samples_of_the_last_one(page: Page, wrong: str) -> None:
+    page.goto("/#view=samples&seed=5")
+    ready(page)
+    seed = page.get_by_label("Seed")
+    seed.fill("") if wrong == "1e" else seed.fill(wrong)
+    if wrong == "1e":
+        seed.press_sequentially(wrong)
+    page.get_by_label("Temperature").focus()
+    page.keyboard.press("ArrowRight")
+    in_address(page, "temperature=1.05")
+    expect(page.locator(".samples p[role=status]")).to_contain_text("seed 5 at temperature 1.05")
+    assert "seed=5" in page.url
+    expect(said(page)).to_be_hidden()
+
+
+def test_no_seed_of_noise_is_the_last_one(page: Page) -> None:
+    page.goto("/#view=noise&noise.seed=5")
+    ready(page)
+    seed = page.get_by_label("Seed")
+    seed.fill("")
+    page.get_by_label("Amount").focus()
+    expect(seed).to_have_value("5")
+
+
+@pytest.mark.parametrize(("told", "index"), [("2.5", 3), ("-3", 0), ("99", 15)])
+def test_a_picture_on_the_way_is_one_that_there_is(page: Page, told: str, index: int) -> None:
+    page.goto(f"/#view=between&between.at={told}")
+    ready(page)
+    expect(page.get_by_label("Position on the way")).to_have_attribute("aria-valuetext", f"picture {index + 1} of 16")
+    expect(strip(page).nth(index)).to_have_class(re.compile("current"))
+    assert (pixels_of(page.locator("canvas.hero")) == pixels_of(strip(page).nth(index))).all()
+
+
+def test_between_says_which_end_is_missing(page: Page) -> None:
+    page.goto("/#view=between&between.b=none")
+    missing = page.get_by_text("Draw a digit on either sheet, or take one.")
+    expect(missing).to_be_visible()
+    expect(page.locator(".player")).to_be_hidden()
+    expect(page.locator("details.request")).to_be_hidden()
+    page.get_by_label("B", exact=True).get_by_role("button", name="a real three").click()
+    ready(page)
+    expect(missing).to_be_hidden()
+    expect(page.locator(".player")).to_be_visible()
+
+
+# A service that is other than the page would have it
+
+
+@pytest.mark.parametrize("view", ["posterior", "map"])
+@pytest.mark.parametrize("model", ["mnist-flow", "mnist-ae"])
+def test_small_limits_do_with_less_at_once(
+    new_page: NewPage, faults: Faults, narrow: str, view: str, model: str
+) -> None:
+    faults.expect("status of 422")
+    page = new_page(narrow)
+    page.goto(f"/#view={view}&model={model}")
+    ready(page)
+    if view == "map":
+        expect(page.get_by_text("The plane keeps")).to_be_visible()
+        expect(page.locator(".neighbours canvas")).to_have_count(6)
+    else:
+        expect(page.get_by_text("50 draws" if model == "mnist-flow" else "200 real digits")).to_be_visible()
+        lit = (
+            "canvas => canvas.getContext('2d').getImageData(0, 0, 252, 28).data.some((level, i) => i % 4 < 3 && level)"
+        )
+        for canvas in page.locator(".latents ol").first.locator("canvas").all():
+            page.wait_for_function(f"element => ({lit})(element)", arg=canvas.element_handle())
+    expect(said(page)).to_be_hidden()
+    page.close()
+
+
+def test_what_failed_is_told_until_the_same_works(page: Page, faults: Faults) -> None:
+    faults.expect("status of 422")
+    page.goto("/#view=posterior")
+    ready(page)
+    expect(page.get_by_text("Eight codes from the posterior")).to_be_visible()
+    problem = {"type": "urn:reparam:problem:invalid-input", "detail": "latents: expected others"}
+    page.route("**/v1/decode?*", lambda route: route.fulfill(status=422, json=problem), times=1)
+    before = pixels_of(now(page))
+    page.get_by_role("button", name="a real three").click()
+    expect(page.get_by_role("button", name="Draw 1: into the sliders")).to_be_visible()
+    expect(said(page)).to_have_text("latents: expected others")
+    page.get_by_role("button", name="Draw from the posterior").click()
+    expect(said(page)).to_have_text("latents: expected others")
+    assert (pixels_of(now(page)) == before).all()
+    set_slider(page.locator(".latents input").first, 1.5)
+    expect(said(page)).to_be_hidden()
+
+
+def test_a_model_that_is_served_no_longer_has_the_list_read_again(page: Page, service: str, faults: Faults) -> None:
+    faults.expect("status of 404")
+    page.goto("/#model=mnist-mlp")
+    ready(page)
+    listed = httpx.get(f"{service}/v1/models", trust_env=False).json()
+    fewer = {"default": "mnist-2d", "models": [card for card in listed["models"] if card["name"] == "mnist-2d"]}
+    page.route("**/v1/models", lambda route: route.fulfill(json=fewer))
+    gone = {"type": "urn:reparam:problem:model-not-found", "detail": "model: expected mnist-2d"}
+    page.route("**/v1/*?model=mnist-mlp*", lambda route: route.fulfill(status=404, json=gone))
+    page.get_by_role("button", name="a real three").click()
+    expect(page.get_by_text("mnist-mlp is not served here: mnist-2d answers instead.")).to_be_visible()
+    assert page.get_by_label("Model", exact=True).locator("option").all_inner_texts() == ["mnist-2d"]
+    expect(page.get_by_role("img", name="What the model draws of a real three")).to_be_visible()
+    expect(said(page)).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [({"status": 500, "body": "no"}, "the service answered 500"), ({"body": "<html>"}, "This page cannot start: ")],
+)
+def test_a_page_that_cannot_start_says_so(page: Page, faults: Faults, answer: dict[str, object], words: str) -> None:
+    faults.expect("status of 500" if "status" in answer else "SyntaxError")
+
+    def refuse(route: Route) -> None:
+        route.fulfill(**answer)  # type: ignore[arg-type]
+
+    page.route("**/v1/models", refuse)
+    page.goto("/")
+    expect(page.locator("main [role=alert]")).to_contain_text(words)
+
+
+def test_a_page_of_which_a_part_is_missing_says_so(page: Page, faults: Faults) -> None:
+    faults.expect("status of 503")
+    page.route("**/web/views/noise.js", lambda route: route.fulfill(status=503))
+    page.goto("/")
+    expect(page.get_by_text("If it stays like this a part of it is missing")).to_be_visible()
+
+
+def test_a_browser_that_keeps_nothing_is_good_enough(page: Page) -> None:
+    page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('no', 'SecurityError'); }});"
+    )
+    page.goto("/")
+    ready(page)
+
+
+def test_a_view_that_is_left_leaves_nothing_behind(page: Page) -> None:
+    page.goto("/#view=samples")
+    ready(page)
+    tools = page.context.new_cdp_session(page)
+    sheets = []
+    for _ in range(2):
+        for _ in range(4):
+            page.get_by_role("link", name="Between two digits").click()
+            expect(page.locator("canvas.pad")).to_have_count(3)
+            ready(page)
+            page.get_by_role("link", name="Samples").click()
+            ready(page)
+        tools.send("HeapProfiler.collectGarbage")
+        kind = tools.send("Runtime.evaluate", {"expression": "HTMLCanvasElement.prototype"})["result"]["objectId"]
+        there = tools.send("Runtime.queryObjects", {"prototypeObjectId": kind})["objects"]["objectId"]
+        count = "function () { return this.filter(canvas => canvas.className === 'pad').length; }"
+        found = tools.send("Runtime.callFunctionOn", {"objectId": there, "functionDeclaration": count})
+        tools.send("Runtime.releaseObject", {"objectId": there})
+        sheets.append(found["result"]["value"])
+    assert sheets[1] <= sheets[0] <= 3, json.dumps(sheets)
