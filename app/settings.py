@@ -1,5 +1,6 @@
 """Everything an operator can set, each by an environment variable REPARAM_NAME."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,9 @@ from models.files import checkpoint_folder, shipped_names
 Origin = Annotated[  # as browsers send it
     str, BeforeValidator(str.lower), Field(pattern=r"^(\*|https?://[^/\s]+)$")
 ]
+
+# What Kubernetes and Docker set REPARAM_PORT to beside a service that is called reparam, over what the image says.
+SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name none
 
@@ -28,7 +32,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="REPARAM_", frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(
+        8000,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one. A link as Kubernetes sets it (`tcp://...`) counts as none.",
+    )
     workers: PositiveInt = Field(
         1, le=256, description="Processes that serve; `auto` is one for each core that this process may use."
     )
@@ -149,6 +158,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _no_service_link(cls, value: object) -> object:
+        return cls.model_fields["port"].default if isinstance(value, str) and SERVICE_LINK.match(value) else value
 
     @property
     def keyed(self) -> bool:

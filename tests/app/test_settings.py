@@ -26,3 +26,11 @@ def test_the_first_choice_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_list_that_is_set_keeps_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPARAM_MODELS", "mnist-mlp, mnist-conv")
     assert Settings().models == ("mnist-mlp", "mnist-conv")
+
+
+@pytest.mark.parametrize("link", ["tcp://10.96.0.17:8000", "udp://10.96.0.17:53", "sctp://[fd00::17]:9"])
+def test_a_port_that_is_a_link_to_a_service_is_none(monkeypatch: pytest.MonkeyPatch, link: str) -> None:
+    monkeypatch.setenv("REPARAM_PORT", link)
+    assert Settings().port == 8000
+    monkeypatch.setenv("REPARAM_PORT", "9000")
+    assert Settings().port == 9000
