@@ -18,15 +18,23 @@ logger = logging.getLogger(__name__)
 def listen(host: str, port: int) -> socket.socket:
     """A socket that callers can connect to; they wait until it is accepted from.
 
+    Args:
+        host: an address, with the interface where it is of one alone (`fe80::1%eth0`), or a name: of its addresses one
+            of IPv4 if there is any.
     Raises: ReparamError: if the port cannot be taken.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        listener = socket.socket(family)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as error:  # the second of a name that is none
         raise ReparamError(f"host, port: expected an address to listen on, found {host}, {port}: {error}") from error
     return listener
 

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="REPARAM_", frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on, or a name.")
     port: int = Field(
         8000,
         ge=0,
@@ -158,6 +158,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("host", mode="before")
+    @classmethod
+    def _bare(cls, value: object) -> object:
+        return value.removeprefix("[").removesuffix("]") if isinstance(value, str) else value
 
     @field_validator("port", mode="before")
     @classmethod

@@ -8,6 +8,49 @@ import pytest
 
 from app import listeners
 from app.listeners import Acceptor, listen
+from models.errors import ReparamError
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (["127.0.0.2"], "127.0.0.2"),
+        (["::1", "127.0.0.1"], "127.0.0.1"),  # as localhost mostly has
+        pytest.param(["::1"], "::1", marks=pytest.mark.skipif(not _has_ipv6(), reason="there is no IPv6")),
+    ],
+)
+def test_a_name_is_listened_on_whatever_its_addresses(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str], expected: str
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def resolve_name(host: str, *arguments: object, **options: object) -> list[tuple]:
+        assert host == "name.test"
+        return [found for address in addresses for found in resolve(address, *arguments, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_name)
+    with listen("name.test", 0) as listener:
+        assert listener.getsockname()[0] == expected
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="there is no IPv6")
+def test_an_address_of_one_interface_is_one() -> None:
+    with pytest.raises(ReparamError, match=r"fe80::1%lo, 0: .*Cannot assign requested address"):  # lo has no such one
+        listen("fe80::1%lo", 0)
+
+
+@pytest.mark.parametrize("host", ["a..b", "192.0.2.99"])
+def test_what_is_no_address_of_this_machine_is_an_error(host: str) -> None:
+    with pytest.raises(ReparamError, match=f"host, port: expected an address to listen on, found {host}, 0: "):
+        listen(host, 0)
 
 
 class Exhausted:

@@ -28,6 +28,10 @@ def test_a_list_that_is_set_keeps_its_order(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings().models == ("mnist-mlp", "mnist-conv")
 
 
+def test_an_address_of_ipv6_is_the_same_in_brackets() -> None:
+    assert Settings(host="[::1]").host == Settings(host="::1").host == "::1"
+
+
 @pytest.mark.parametrize("link", ["tcp://10.96.0.17:8000", "udp://10.96.0.17:53", "sctp://[fd00::17]:9"])
 def test_a_port_that_is_a_link_to_a_service_is_none(monkeypatch: pytest.MonkeyPatch, link: str) -> None:
     monkeypatch.setenv("REPARAM_PORT", link)
