@@ -39,6 +39,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def reached_at(host: str) -> str:
+    """The address at which this machine reaches what listens on `host`: where that is any, the loopback's."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
 class Acceptor:
     """Takes connections from sockets that listen, one in a turn of the event loop, until it is closed.
 

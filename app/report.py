@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 from app.engine import Engine
+from app.listeners import reached_at
 from app.network import find_device
 from app.settings import Settings
 
@@ -26,7 +27,7 @@ def versions() -> dict[str, str]:
 
 def address_of(host: str, port: int) -> str:
     """Where this machine reaches a service that listens on `host`: http://HOST:PORT."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    shown = reached_at(host)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
