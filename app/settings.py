@@ -4,16 +4,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import available_cores
 from app.logs import LogFormat, LogLevel
 from models.files import checkpoint_folder, shipped_names
-
-Origin = Annotated[  # as browsers send it
-    str, BeforeValidator(str.lower), Field(pattern=r"^(\*|https?://[^/\s]+)$")
-]
 
 # What Kubernetes and Docker set REPARAM_PORT to beside a service that is called reparam, over what the image says.
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
@@ -24,6 +20,20 @@ FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name n
 def shipped() -> tuple[str, ...]:
     """The names of the checkpoints in the zoo, the one that is best to start with first."""
     return tuple(sorted(shipped_names(), key=lambda name: name != FIRST_CHOICE))
+
+
+def as_sent(origin: str) -> str:
+    """An origin as browsers send it: in lower case, and without the port that its scheme has anyway.
+
+    Raises: ValueError: if it is none, or a part of one.
+    """
+    origin = origin.lower()
+    if not re.fullmatch(r"\*|https?://[^/?#@*\s]+", origin):
+        raise ValueError(f"expected an origin such as https://example.org, or * alone for any, found {origin!r:.80}")
+    return re.sub(r"^(http://.+):80$|^(https://.+):443$", r"\1\2", origin)
+
+
+Origin = Annotated[str, AfterValidator(as_sent)]
 
 
 class Settings(BaseSettings):

@@ -150,12 +150,36 @@ def test_another_origin_may_not_read(open_to_pages: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["example.org", "https://example.org/", "https://example.org/app", "ftp://a", "null"]
+    "origin",
+    [
+        "example.org",
+        "https://example.org/",
+        "https://example.org/app",
+        "https://example.org?a",
+        "ftp://a",
+        "null",
+        "https://*.example.org",
+        "https://example.org:*",
+        "*.example.org",
+    ],
 )
-def test_what_is_not_an_origin_is_refused(origin: str) -> None:
-    with pytest.raises(ValidationError):
+def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ValidationError, match=rf"expected an origin such as .*, found '{re.escape(origin)}'"):
         Settings(cors_origins=origin)
 
 
-def test_an_origin_in_capitals_is_the_one_that_browsers_send() -> None:
-    assert Settings(cors_origins="HTTPS://Example.org").cors_origins == ("https://example.org",)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("origin", "sent"),
+    [
+        ("HTTPS://Example.org", "https://example.org"),
+        ("https://a.org:443", "https://a.org"),
+        ("http://a.org:80", "http://a.org"),
+        ("http://a.org:443", "http://a.org:443"),
+        ("https://a.org:80", "https://a.org:80"),
+        ("https://[::1]:443", "https://[::1]"),
+        ("http://[::80]", "http://[::80]"),
+        ("*", "*"),
+    ],
+)
+def test_an_origin_is_the_one_that_browsers_send(origin: str, sent: str) -> None:
+    assert Settings(cors_origins=origin).cors_origins == (sent,)  # type: ignore[arg-type]
