@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -33,13 +34,34 @@ def as_sent(origin: str) -> str:
     return re.sub(r"^(http://.+):80$|^(https://.+):443$", r"\1\2", origin)
 
 
+def as_collector(address: str) -> str:
+    """An address of OTLP over HTTP, as it is.
+
+    Raises: ValueError: if it is none; of what follows the scheme nothing is told, for a password may be in it.
+    """
+    try:
+        url = urlsplit(address)
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return address
+    except ValueError:  # which says a part of it
+        pass
+    scheme = re.match(r"\w+://", address)
+    raise ValueError(f"expected http(s)://HOST:PORT, found {scheme[0] + '...' if scheme else 'no scheme'}")
+
+
 Origin = Annotated[str, AfterValidator(as_sent)]
+Collector = Annotated[str, AfterValidator(as_collector)]
 
 
 class Settings(BaseSettings):
     """The service's configuration; frozen, so that it is the same for every request."""
 
-    model_config = SettingsConfigDict(env_prefix="REPARAM_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="REPARAM_",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on, or a name.")
     port: int = Field(
@@ -157,9 +179,8 @@ class Settings(BaseSettings):
     log_level: LogLevel = Field("info", description="`debug`, `info`, `warning` or `error`: the least that is logged.")
     access_log: bool = Field(True, description="Whether each request is a line of the log.")
     metrics: bool = Field(True, description="Whether `GET /metrics` answers.")
-    otlp_endpoint: str | None = Field(
+    otlp_endpoint: Collector | None = Field(
         None,
-        pattern=r"^https?://[^/]",
         description="Address of an OpenTelemetry collector, `http://collector:4318` say: traces go to its /v1/traces "
         "(needs the extra `otel`).",
     )

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from app import settings
 from app.settings import Settings
 from models import files
+from models.config import explain
 
 
 def test_every_shipped_checkpoint_is_served(zoo: Path) -> None:
@@ -38,3 +40,28 @@ def test_a_port_that_is_a_link_to_a_service_is_none(monkeypatch: pytest.MonkeyPa
     assert Settings().port == 8000
     monkeypatch.setenv("REPARAM_PORT", "9000")
     assert Settings().port == 9000
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("grpc://user:hunter2@collector:4317", "grpc://..."),
+        ("user:hunter2@collector:4317", "no scheme"),
+        ("hunter2@collector:4317", "no scheme"),
+        ("http://user:hunter2@collector:port", "http://..."),
+        ("http://user:hunter2/@collector:4317", "http://..."),
+        ("http://user:[hunter2@collector:4317", "http://..."),
+        ("http://user:hunter2@", "http://..."),
+        ("", "no scheme"),
+    ],
+)
+def test_the_password_of_a_bad_collector_is_not_told(address: str, found: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(otlp_endpoint=address)
+    assert explain(caught.value) == f"otlp_endpoint: expected http(s)://HOST:PORT, found {found}"
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://collector:4318", "https://user:a%2Fb@collector", "http://[::1]:4318/x/"])
+def test_a_good_collector_is_taken_as_it_is(address: str) -> None:
+    assert Settings(otlp_endpoint=address).otlp_endpoint == address
