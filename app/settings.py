@@ -2,10 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import available_cores
@@ -100,7 +100,8 @@ class Settings(BaseSettings):
     )
     max_buffered_bytes: PositiveInt = Field(
         256 * 2**20,
-        description="Most bytes of bodies that a worker holds; a call that would exceed it is answered 503.",
+        description="Most bytes of bodies that a worker holds, as they are sent and as they are when expanded: at "
+        "least twice `max_body_bytes`; a call that would exceed it is answered 503.",
     )
     request_timeout_s: float = Field(
         30, gt=0, le=3600, description="How long a request may take; a caller may ask for less: X-Request-Timeout-Ms."
@@ -199,6 +200,15 @@ class Settings(BaseSettings):
     @classmethod
     def _no_service_link(cls, value: object) -> object:
         return cls.model_fields["port"].default if isinstance(value, str) and SERVICE_LINK.match(value) else value
+
+    @model_validator(mode="after")
+    def _has_room_for_a_body(self) -> Self:
+        if self.max_buffered_bytes < 2 * self.max_body_bytes:
+            raise ValueError(
+                "max_buffered_bytes: expected at least twice max_body_bytes, for a body counts as it is sent and as it "
+                f"is when expanded, found {self.max_buffered_bytes} and {self.max_body_bytes}"
+            )
+        return self
 
     @property
     def keyed(self) -> bool:

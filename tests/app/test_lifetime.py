@@ -37,6 +37,20 @@ async def _ended(app: App, receive: Receive, *headers: tuple[bytes, bytes], **st
     return sent
 
 
+async def _status(lifetime: Lifetime, receive: Receive, path: str = "/v1/sample") -> int:
+    """What a request with a body is answered."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    where = {"path": path, "method": "GET", "query_string": b"", "server": ("x", 1), "scheme": "http"}
+    headers = [(b"content-length", b"9")]
+    await lifetime({"type": "http", "headers": headers, "state": {"request_id": "1"}} | where, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
 def test_a_request_whose_body_nobody_reads_leaves_no_timer_behind() -> None:
     lives: list[weakref.ref[object]] = []
 
@@ -114,6 +128,29 @@ def test_who_goes_when_the_time_is_up_is_ended_once() -> None:
     assert start["status"] == 504
 
 
+def test_bodies_together_have_a_limit_and_what_is_over_is_let_go() -> None:
+    go = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await go.wait()
+        await send({"type": "http.response.start", "status": 200})
+
+    async def body() -> Message:
+        return {"type": "http.request", "body": bytes(9)}
+
+    lifetime = Lifetime(app, Settings(models="mnist-mlp", max_body_bytes=9, max_buffered_bytes=18))
+
+    async def main() -> None:
+        asked = [asyncio.create_task(_status(lifetime, body)) for _ in range(3)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        go.set()
+        assert await asyncio.gather(*asked) == [200, 200, 503]
+        assert lifetime.body_bytes == 0 and await _status(lifetime, body) == 200
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/metrics"])
 def test_a_probe_is_answered_while_the_most_requests_are_in_hand_and_is_none_of_them(path: str) -> None:
     go = asyncio.Event()
@@ -124,20 +161,10 @@ def test_a_probe_is_answered_while_the_most_requests_are_in_hand_and_is_none_of_
 
     lifetime = Lifetime(app, Settings(models="mnist-mlp", max_requests=1))
 
-    async def ask(path: str) -> int:
-        sent: list[Message] = []
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        where = {"path": path, "method": "GET", "query_string": b"", "server": ("x", 1), "scheme": "http"}
-        headers = [(b"content-length", b"9")]  # a body that nobody reads
-        await lifetime({"type": "http", "headers": headers, "state": {"request_id": "1"}} | where, _nobody, send)
-        status: int = sent[0]["status"]
-        return status
-
     async def main() -> list[int]:
-        asked = [asyncio.create_task(ask(one)) for one in (path, "/v1/sample", path, "/v1/sample")]
+        asked = [
+            asyncio.create_task(_status(lifetime, _nobody, one)) for one in (path, "/v1/sample", path, "/v1/sample")
+        ]
         await asyncio.sleep(0)
         assert lifetime.requests == 1
         go.set()

@@ -65,3 +65,11 @@ def test_the_password_of_a_bad_collector_is_not_told(address: str, found: str) -
 @pytest.mark.parametrize("address", ["http://collector:4318", "https://user:a%2Fb@collector", "http://[::1]:4318/x/"])
 def test_a_good_collector_is_taken_as_it_is(address: str) -> None:
     assert Settings(otlp_endpoint=address).otlp_endpoint == address
+
+
+def test_a_worker_holds_any_body_that_it_takes() -> None:
+    assert Settings(max_body_bytes=1000, max_buffered_bytes=2000).max_buffered_bytes == 2000
+    with pytest.raises(ValidationError) as caught:
+        Settings(max_body_bytes=1001, max_buffered_bytes=2000)
+    told = explain(caught.value)
+    assert told.startswith("max_buffered_bytes: expected at least twice max_body_bytes") and "2000 and 1001" in told
