@@ -48,7 +48,10 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 MIN_COMPRESSED = 1024  # bytes: fewer would not get smaller
 MAX_ON_LOOP = 2**15  # bytes: what takes longer than the way to a thread and back goes there
 
-router = APIRouter(tags=["open inference protocol"], dependencies=[Depends(no_query)])
+TAG = "open inference protocol"
+
+router = APIRouter(tags=[TAG], dependencies=[Depends(no_query)])
+probes = APIRouter(tags=[TAG])  # a balancer may append a query to them, so that no cache answers
 
 
 async def _served(request: Request, engine: EngineDep, name: str) -> Served:
@@ -77,13 +80,13 @@ async def server(request: Request) -> Response:
     return json_answer({"name": "reparam", "version": request.app.version, "extensions": EXTENSIONS})
 
 
-@router.get("/v2/health/live", response_model=Live, operation_id="v2_live")
+@probes.get("/v2/health/live", response_model=Live, operation_id="v2_live")
 async def live() -> Response:
     """The process is alive."""
     return json_answer({"live": True})
 
 
-@router.get("/v2/health/ready", response_model=ServerReady, operation_id="v2_ready")
+@probes.get("/v2/health/ready", response_model=ServerReady, operation_id="v2_ready")
 async def ready(request: Request) -> Response:
     """Every model but the lazy ones is loaded, checked and warmed, and no stop has begun."""
     check_ready(request)
@@ -103,13 +106,13 @@ async def metadata(served: ServedDep) -> Response:
     return json_answer(served.metadata())
 
 
-@router.get(
+@probes.get(
     "/v2/models/{name}/ready",
     response_model=ModelReady,
     operation_id="v2_model_ready",
     responses={503: {"model": ModelReady, "description": "Not ready"}},
 )
-@router.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
+@probes.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
 async def model_ready(served: ServedDep) -> Response:
     """The model can answer; a lazy one is loaded by its first call, and is not ready where that failed."""
     answer = json_answer({"name": served.name, "ready": not served.model.failed})
@@ -176,6 +179,9 @@ async def load(name: str) -> Response:
         f"{name:.80}: models are loaded when the server starts (models, set by REPARAM_MODELS), and neither loaded nor "
         "unloaded by a request"
     )
+
+
+router.routes.extend(probes.routes)
 
 
 def _read(request: Request, settings: SettingsDep, served: Served, body: Body) -> tuple[oip.Request, Any]:
