@@ -100,7 +100,7 @@ async def statistics_of_all(engine: EngineDep, statistics: StatisticsDep) -> Res
 
 
 @router.get("/v2/models/{name}", response_model=ModelMetadata, operation_id="v2_model")
-@router.get("/v2/models/{name}/versions/{version}", include_in_schema=False)
+@router.get("/v2/models/{name}/versions/{version}", operation_id="v2_model", include_in_schema=False)
 async def metadata(served: ServedDep) -> Response:
     """The inputs and outputs of a function. `/versions/1` may follow the name, here and in the calls below."""
     return json_answer(served.metadata())
@@ -112,7 +112,7 @@ async def metadata(served: ServedDep) -> Response:
     operation_id="v2_model_ready",
     responses={503: {"model": ModelReady, "description": "Not ready"}},
 )
-@probes.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
+@probes.get("/v2/models/{name}/versions/{version}/ready", operation_id="v2_model_ready", include_in_schema=False)
 async def model_ready(served: ServedDep) -> Response:
     """The model can answer; a lazy one is loaded by its first call, and is not ready where that failed."""
     answer = json_answer({"name": served.name, "ready": not served.model.failed})
@@ -121,21 +121,21 @@ async def model_ready(served: ServedDep) -> Response:
 
 
 @router.get("/v2/models/{name}/config", response_model=ModelConfiguration, operation_id="v2_model_config")
-@router.get("/v2/models/{name}/versions/{version}/config", include_in_schema=False)
+@router.get("/v2/models/{name}/versions/{version}/config", operation_id="v2_model_config", include_in_schema=False)
 async def configuration(settings: SettingsDep, served: ServedDep) -> Response:
     """How Triton would configure the function."""
     return json_answer(served.configuration(settings))
 
 
 @router.get("/v2/models/{name}/stats", response_model=AllStatistics, operation_id="v2_model_statistics")
-@router.get("/v2/models/{name}/versions/{version}/stats", include_in_schema=False)
+@router.get("/v2/models/{name}/versions/{version}/stats", operation_id="v2_model_statistics", include_in_schema=False)
 async def statistics_of_one(served: ServedDep, statistics: StatisticsDep) -> Response:
     """What a function did since the start, in all workers."""
     return await _stats(statistics, [served])
 
 
 @router.post("/v2/models/{name}/infer", response_model=InferResponse, operation_id="v2_infer")
-@router.post("/v2/models/{name}/versions/{version}/infer", include_in_schema=False)
+@router.post("/v2/models/{name}/versions/{version}/infer", operation_id="v2_infer", include_in_schema=False)
 async def infer(
     request: Request, settings: SettingsDep, served: ServedDep, statistics: StatisticsDep, body: BodyDep
 ) -> Response:

@@ -44,6 +44,32 @@ def test_requests_errors_and_times_are_counted(client: TestClient) -> None:
     assert _value(after, "reparam_requests_in_flight") == 1  # the scrape itself
 
 
+@pytest.mark.parametrize(
+    ("call", "operation"),
+    [
+        ("", "v2_model"),
+        ("/ready", "v2_model_ready"),
+        ("/config", "v2_model_config"),
+        ("/stats", "v2_model_statistics"),
+        ("/infer", "v2_infer"),
+    ],
+)
+def test_a_call_that_names_a_version_is_counted_as_one_that_names_none(
+    client: TestClient, call: str, operation: str
+) -> None:
+    def counted() -> float:
+        return sum(
+            value
+            for (name, labels), value in scrape(client).items()
+            if name == "reparam_requests_total" and ("operation", operation) in labels
+        )
+
+    before = counted()
+    for version in ("", "/versions/1"):
+        client.request("POST" if call == "/infer" else "GET", f"/v2/models/mnist-mlp.encode{version}{call}")
+    assert counted() == before + 2
+
+
 def test_what_is_refused_before_it_is_looked_for_is_counted_as_what_it_asked_for() -> None:
     settings = Settings(models="mnist-mlp", api_keys=SecretStr("a-key-that-nobody-says"), open_metrics=True)
     with TestClient(create_app(settings)) as client:
