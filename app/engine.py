@@ -335,6 +335,8 @@ class Engine:
         self.default = default or models[0].name
         if self.default not in self.models:
             raise CheckpointError(f"default_model: expected one of {', '.join(self.models)}, found {self.default!r}")
+        for name in self.models:
+            metrics.served(name)
 
     @classmethod
     def load(

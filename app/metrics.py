@@ -167,9 +167,19 @@ def queue(model: str, images: int, age_s: float) -> None:
     _level(_queue_age, model).set(age_s)
 
 
+def served(model: str) -> None:
+    """A model is served from now on: its counts begin at 0, for Prometheus sees a counter grow, but not appear."""
+    for ok in (True, False):
+        _reload(model, ok)
+
+
 def reloaded(model: str, ok: bool) -> None:
     """A model's checkpoint was read anew: `ok` if it is served now, else the old one still is."""
-    _total(_reloads, model, "success" if ok else "failure").add()
+    _reload(model, ok).add()
+
+
+def _reload(model: str, ok: bool) -> _Total:
+    return _total(_reloads, model, "success" if ok else "failure")
 
 
 def flush() -> None:

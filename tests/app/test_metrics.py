@@ -1,5 +1,9 @@
 """What is counted in one process; several are in tests/e2e."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
@@ -110,6 +114,17 @@ def test_what_the_engine_tells_is_counted(client: TestClient) -> None:
     assert _value(after, "reparam_queue_age_seconds", model="mnist-mlp") == 0.25
     assert grown("reparam_reloads_total", model="mnist-mlp", outcome="success") == 1
     assert grown("reparam_reloads_total", model="mnist-mlp", outcome="failure") == 1
+
+
+def test_reloads_count_from_zero(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoints["tiny-2d"], tmp_path / "new"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"name": "never-reloaded"}))
+    with TestClient(create_app(Settings(models=f"mnist-mlp,{folder}", lazy_models=True))) as client:
+        samples = scrape(client)
+    for outcome in ("success", "failure"):
+        labels = {"model": "never-reloaded", "outcome": outcome}
+        assert samples["reparam_reloads_total", tuple(sorted(labels.items()))] == 0
 
 
 def test_the_models_and_the_build_are_told(client: TestClient) -> None:
