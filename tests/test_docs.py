@@ -3,13 +3,16 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 from PIL import Image
 
 from app.errors import PROBLEMS
+from app.routes import health, metrics, v2
 from models.training.objectives import Elbo, Iwae
 from models.training.recipe import DataRecipe, OptimizationRecipe, Recipe
 from scripts import draw_why_variational
@@ -67,13 +70,27 @@ def test_every_key_of_a_recipe_is_described() -> None:
         assert re.search(rf"^\| `objective\.kind` .*`{key}`|^\| `objective\.{key}`", text, re.MULTILINE), key
 
 
-def test_the_alerts_are_rules_of_problems_that_there_are() -> None:
+@pytest.fixture(scope="module")
+def alerts() -> dict[str, dict[str, Any]]:
+    """The rules for Prometheus, by the alert's name."""
     (group,) = yaml.safe_load((ROOT / "deploy" / "prometheus-rules.yml").read_text())["groups"]
-    assert len({rule["alert"] for rule in group["rules"]}) == len(group["rules"]) >= 5
-    types = {name for rule in group["rules"] for name in re.findall(r'type="([^"]+)"', rule["expr"])}
+    rules = {rule["alert"]: rule for rule in group["rules"]}
+    assert len(rules) == len(group["rules"]) >= 5
+    return rules
+
+
+def test_the_alerts_are_rules_of_problems_that_there_are(alerts: dict[str, dict[str, Any]]) -> None:
+    types = {name for rule in alerts.values() for name in re.findall(r'type="([^"]+)"', rule["expr"])}
     assert types and types <= {name for _, name, _ in PROBLEMS.values()}
-    for rule in group["rules"]:
+    for rule in alerts.values():
         assert rule["annotations"]["summary"]
+
+
+def test_the_share_of_failures_is_of_calls_and_not_of_probes(alerts: dict[str, dict[str, Any]]) -> None:
+    routers = (health.router, metrics.router, v2.probes)
+    probes = {route.operation_id for router in routers for route in router.routes if isinstance(route, APIRoute)}
+    left_out = re.findall(r'operation!~"(.+?)"', alerts["ReparamFails"]["expr"])
+    assert len(left_out) == 2 and all(set(names.split("|")) == probes for names in left_out)
 
 
 def test_the_pictures_are_what_the_shipped_models_draw(
