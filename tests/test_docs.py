@@ -93,6 +93,12 @@ def test_the_share_of_failures_is_of_calls_and_not_of_probes(alerts: dict[str, d
     assert len(left_out) == 2 and all(set(names.split("|")) == probes for names in left_out)
 
 
+def test_what_a_worker_tells_of_itself_is_looked_at_over_time(alerts: dict[str, dict[str, Any]]) -> None:
+    """Another one answers the next scrape, and what it tells replaces what the first one told."""
+    asking = [rule["expr"] for rule in alerts.values() if "reparam_model_info" in rule["expr"]]
+    assert asking and all(re.search(r"_over_time\(reparam_model_info\[\d+m\]\)", expr) for expr in asking)
+
+
 def test_the_pictures_are_what_the_shipped_models_draw(
     mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

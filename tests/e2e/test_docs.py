@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import ROOT
 from tests.e2e.examples import agree, assert_program, assert_sessions, blocks
@@ -59,3 +60,19 @@ def test_every_metric_that_is_named_is_there_and_every_one_that_is_there_is_name
         named = set(re.findall(r"\breparam_\w+", rule["expr"]))
         assert {re.sub("_(bucket|count|sum)$", "", name) for name in named} <= families, rule["alert"]
         assert named or rule["expr"].startswith("up{"), rule["alert"]
+
+
+def test_the_alerts_name_labels_that_there_are(service: str) -> None:
+    assert get(f"{service}/v1/sample?count=0").status_code == 422
+    labels: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(get(f"{service}/metrics").text):
+        for sample in family.samples:
+            labels.setdefault(sample.name, {"job", "instance"}).update(sample.labels)  # the first two are Prometheus'
+    (group,) = yaml.safe_load((ROOT / "deploy" / "prometheus-rules.yml").read_text())["groups"]
+    for rule in group["rules"]:
+        told = {"job", "instance"}
+        for name, selector in re.findall(r"\b(reparam_\w+)(?:\{(.*?)\})?", rule["expr"]):
+            assert set(re.findall(r"(\w+)[=!]", re.sub('".*?"', "", selector))) <= labels[name], rule["alert"]
+            told |= labels[name]
+        named = {name for group in re.findall(r"by \((.*?)\)", rule["expr"]) for name in group.split(", ")}
+        assert named | set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= told, rule["alert"]
