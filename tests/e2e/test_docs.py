@@ -8,7 +8,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import ROOT
-from tests.e2e.examples import agree, assert_program, assert_sessions, blocks
+from tests.e2e.examples import agree, assert_program, assert_sessions, blocks, run
 from tests.e2e.server import get
 from tests.needs import need
 
@@ -48,6 +48,21 @@ def test_the_python_prints_what_is_shown(page: str, service: str, tmp_path: Path
 def test_the_javascript_prints_what_is_shown(page: str, service: str, tmp_path: Path) -> None:
     need("node", "the examples in JavaScript")
     assert_program((DOCS / page).read_text(), "javascript", service, tmp_path)
+
+
+def test_new_checkpoints_are_put_in_service_again_and_again(tmp_path: Path) -> None:
+    (recipe,) = [block for block in blocks((DOCS / "operations.md").read_text(), "bash") if "-s HUP" in block]
+    assert '"./checkpoints:/models:ro"' in (ROOT / "docker-compose.yml").read_text()
+    made = tmp_path / "runs" / "mine" / "checkpoint"
+    made.mkdir(parents=True)
+    for number in "123":
+        (made / "config.json").write_text(number)
+        told = run("docker() { sleep 1; echo $@; }\n" + recipe, tmp_path)  # the names are of seconds
+        assert told == "compose kill -s HUP reparam"
+        assert (tmp_path / "checkpoints" / "mine" / "config.json").read_text() == number
+    served = {link.name for link in (tmp_path / "checkpoints").iterdir() if link.is_symlink()}
+    assert served == {"mine"}
+    assert not (tmp_path / "checkpoints" / "mine").readlink().is_absolute()  # it is another folder in the container
 
 
 def test_every_metric_that_is_named_is_there_and_every_one_that_is_there_is_named(service: str) -> None:
