@@ -12,7 +12,7 @@ from models.errors import NotGenerativeError
 from models.likelihoods import Likelihood, make_likelihood
 from models.networks import NetworkSpec, ResidualSpec, Shape, make_decoder, make_encoder
 from models.priors import Prior, StandardNormal, make_prior
-from models.strict import PositiveCount, Strict
+from models.strict import Strict, Width
 
 
 class Networks(Strict):
@@ -20,7 +20,7 @@ class Networks(Strict):
 
     encoder: NetworkSpec
     decoder: NetworkSpec
-    latents: PositiveCount
+    latents: Width
 
 
 class Posterior(NamedTuple):

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from models.likelihoods import LikelihoodSpec
 from models.priors import PriorSpec, StandardNormalSpec
-from models.strict import Sha256, Strict
+from models.strict import PositiveCount, Sha256, Strict, Width
 
 FORMAT_VERSION = 1
 
@@ -19,14 +19,14 @@ class DigitPreprocessing(Strict):
     """How a picture becomes the model's input: MNIST's way (ink scaled into a box, centred by mass)."""
 
     kind: Literal["digit"] = "digit"
-    box: PositiveInt = 20
+    box: PositiveCount = 20
 
 
 class ModelConfig(Strict):
     """The arguments that rebuild a model, without its weights."""
 
     kind: str
-    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 28, 28)  # channels, rows, columns
+    input_shape: tuple[Width, Width, Width] = (1, 28, 28)  # channels, rows, columns
     architecture: dict[str, Any]
     likelihood: LikelihoodSpec
     prior: PriorSpec = StandardNormalSpec()
@@ -54,8 +54,8 @@ class MapFile(Strict):
 class Novelty(Strict):
     """How surprising the model finds held-out training digits: what a new image's surprise is ranked among."""
 
-    images: PositiveInt  # how many were held out
-    draws: PositiveInt  # K, the draws from the posterior that a score averages
+    images: PositiveCount  # how many were held out
+    draws: Annotated[PositiveCount, Field(le=1000)]  # K, the draws from the posterior that a score averages
     quantiles: Annotated[tuple[FiniteFloat, ...], Field(min_length=2)]  # of the surprise in nats, evenly from 0 to 1
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.likelihoods import LinearGaussian
 from models.networks import Shape
-from models.strict import PositiveCount, Strict
+from models.strict import Strict, Width
 from models.vae import VAE
 
 
@@ -29,7 +29,7 @@ class LinearVAE(VAE):
     closed_form = True
 
     class Architecture(Strict):
-        latents: PositiveCount
+        latents: Width
 
     decoder: nn.Linear  # W, (D, Z), and the mean
     likelihood: LinearGaussian

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
-from models.strict import Count, PositiveCount, Strict
+from models.strict import Depth, Strict, Width, Widths
 
 Shape = tuple[int, ...]  # (channels, rows, columns) of an image
 
@@ -30,9 +30,9 @@ class ResidualSpec(Strict):
     fully connected layers between the coarsest maps and the code: a digit is one shape, not a texture.
     """
 
-    channels: Annotated[tuple[PositiveCount, ...], Field(min_length=1)]
-    blocks: tuple[Count, ...]
-    hidden: tuple[PositiveCount, ...] = ()
+    channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
+    blocks: Annotated[tuple[Depth, ...], Field(max_length=16)]
+    hidden: Widths = ()
 
     @model_validator(mode="after")
     def _alike(self) -> Self:
@@ -52,7 +52,7 @@ def _which_network(spec: object) -> str | None:
 
 
 NetworkSpec = Annotated[
-    Annotated[tuple[PositiveCount, ...], Tag("widths")] | Annotated[ResidualSpec, Tag("residual")],
+    Annotated[Widths, Tag("widths")] | Annotated[ResidualSpec, Tag("residual")],
     Discriminator(
         _which_network,
         custom_error_type="network",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.distributions import gaussian_log_density
 from models.networks import MLP
-from models.strict import PositiveCount, Strict
+from models.strict import Depth, Strict, Widths
 
 
 class StandardNormalSpec(Strict):
@@ -21,8 +21,8 @@ class FlowSpec(Strict):
     """A normalizing flow: N(0, I) noise through so many affine couplings, each with an MLP of these hidden widths."""
 
     kind: Literal["flow"] = "flow"
-    couplings: PositiveCount
-    hidden: tuple[PositiveCount, ...]
+    couplings: Annotated[Depth, Field(gt=0)]
+    hidden: Widths
 
 
 PriorSpec = Annotated[StandardNormalSpec | FlowSpec, Field(discriminator="kind")]

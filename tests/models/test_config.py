@@ -105,7 +105,36 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
             {"encoder": {"channels": [8, 8, 8], "blocks": [1, 1, 1]}},
             "kind 'vae': a residual network of 3 stages expects sides that 8 divides, found 28x28",
         ),
-        (("model", "architecture"), {"encoder": [2**31 - 1] * 2}, "architecture of kind 'vae': cannot be built: "),
+        (
+            ("model", "architecture"),
+            {"encoder": [2**31 - 1] * 2},
+            "architecture of kind 'vae': encoder.0: input should be less than or equal to 65536, found 2147483647; ",
+        ),
+        (
+            ("model", "architecture"),
+            {"latents": 10**9},
+            "architecture of kind 'vae': latents: input should be less than or equal to 65536, found 1000000000",
+        ),
+        (
+            ("model", "architecture"),
+            {"encoder": [1] * 10**5},
+            "architecture of kind 'vae': encoder: tuple should have at most 32 items after validation",
+        ),
+        (
+            ("model", "architecture"),
+            {"encoder": {"channels": [8], "blocks": [10**9]}},
+            "architecture of kind 'vae': encoder.blocks.0: input should be less than or equal to 128, found 1000000000",
+        ),
+        (
+            ("model",),
+            {"prior": {"kind": "flow", "couplings": 3 * 10**6, "hidden": []}},
+            "model.prior.couplings: input should be less than or equal to 128, found 3000000",
+        ),
+        (
+            (),
+            {"novelty": {"images": 9, "draws": 10**9, "quantiles": [1.0, 2.0]}},
+            "novelty.draws: input should be less than or equal to 1000, found 1000000000",
+        ),
         (("weights",), {"file": "../weights"}, "weights.file: input should be 'model.safetensors'"),
         (("weights",), {"sha256": "abc"}, "weights.sha256: string should match pattern"),
         (("preprocessing",), {"box": 0}, "preprocessing.box: input should be greater than 0, found 0"),
