@@ -50,7 +50,10 @@ METRICS = {
 
 
 def render_card(config: CheckpointConfig) -> str:
-    """The card in Markdown, made from the configuration alone, so that the two never disagree."""
+    """The card in Markdown, made from the configuration alone, so that the two never disagree.
+
+    What the configuration says of the training in another form than `reparam train` does is left out.
+    """
     model, training = config.model, config.training
     return (
         "\n\n".join(
@@ -108,8 +111,7 @@ def _training(config: CheckpointConfig) -> str:
     training = config.training
     if not training:
         return ""
-    recipe = training.get("recipe", {})
-    start = training.get("start", {})
+    recipe = _part(training, "recipe")
     rows = {
         "data": training.get("data"),
         "licence of the data": training.get("data_licence"),
@@ -119,16 +121,29 @@ def _training(config: CheckpointConfig) -> str:
         "sha256 of the images": training.get("images_sha256"),
         "seed": recipe.get("seed"),
         "objective": _objective(config),
-        "started from": start and f"{start['name']}, sha256 {start['sha256']}",
+        "started from": _start(training),
         "epochs": training.get("epochs"),
         "steps": training.get("steps"),
         "threads": training.get("threads"),
         "commit": training.get("commit"),
         "torch": training.get("torch"),
     }
-    options = recipe.get("training", {}) | recipe.get("data", {})
+    options = _part(recipe, "training") | _part(recipe, "data")
     rows |= {key.replace("_", " "): value for key, value in options.items() if key != "epochs"}
     return f"## Trained\n\n{_table(rows)}"
+
+
+def _part(record: Mapping[str, Any], key: str) -> dict[str, Any]:
+    part = record.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _start(training: Mapping[str, Any]) -> str | None:
+    match training.get("start"):
+        case {"name": str(name), "sha256": sha256}:
+            return f"{name}, sha256 {sha256}"
+        case _:
+            return None
 
 
 def _objective(config: CheckpointConfig) -> str | None:
@@ -137,17 +152,17 @@ def _objective(config: CheckpointConfig) -> str | None:
         return "the likelihood, in closed form: one eigendecomposition"
     if not KINDS[config.model.kind].generative:
         return _reconstruction(config)
-    match config.training.get("recipe", {}).get("objective"):
-        case {"kind": "iwae", "samples": samples, "from_epoch": epoch, **others}:
+    match _part(config.training, "recipe").get("objective"):
+        case {"kind": "iwae", "samples": samples, "from_epoch": int(epoch), **others}:
             weighted = _importance_weighted(samples, others.get("proposal"))
             if others.get("proposal"):
                 weighted += " of the posterior (the encoder's by its ELBO)"
             if resampled := others.get("resampled"):
                 weighted += f", the gradient by {resampled} of them, drawn by weight"
-            if config.training.get("epochs", epoch) < epoch:  # it did not come to that
+            if _epochs(config, epoch) < epoch:  # it did not come to that
                 return "ELBO"
             return weighted if epoch == 1 else f"ELBO; from epoch {epoch} the {weighted}"
-        case {"kind": "elbo", "beta": beta, "free_nats": free}:
+        case {"kind": "elbo", "beta": int() | float() as beta, "free_nats": int() | float() as free}:
             weighted = f", KL weighted by {beta:g}" if beta != 1 else ""
             each = " a latent" if isinstance(config.model.prior, StandardNormalSpec) else ""
             return f"ELBO{weighted}" + (f", {free:g} nats of KL{each} free" if free else "")
@@ -159,13 +174,16 @@ def _bound(config: CheckpointConfig) -> str:
     """What the validation measured: the bound of the objective in the epoch whose weights these are."""
     if not KINDS[config.model.kind].generative:
         return _reconstruction(config)
-    match config.training.get("recipe", {}).get("objective"):
-        case {"kind": "iwae", "samples": samples, "from_epoch": first, **others} if (
-            config.training.get("epochs", 0) >= first
-        ):
+    match _part(config.training, "recipe").get("objective"):
+        case {"kind": "iwae", "samples": samples, "from_epoch": int(first), **others} if _epochs(config, 0) >= first:
             return _importance_weighted(samples, others.get("proposal"))
         case _:
             return "ELBO"
+
+
+def _epochs(config: CheckpointConfig, unknown: int) -> int:
+    epochs = config.training.get("epochs")
+    return epochs if isinstance(epochs, int) else unknown
 
 
 def _importance_weighted(samples: object, proposal: object) -> str:
@@ -180,7 +198,7 @@ def _reconstruction(config: CheckpointConfig) -> str:
 
 def _making(config: CheckpointConfig) -> str:
     name, metrics = config.name, config.metrics
-    start = config.training.get("start", {}).get("name", "")
+    start = str(_part(config.training, "start").get("name", ""))
     before = f"\n\nIt begins with the weights in `{start}`, which come first." if "/" in start else ""
     # Only MNIST's own digits have a licence that is known, and only the shipped recipes are where everybody finds them.
     if "data_licence" not in config.training or not _is_shipped(name, config.training.get("recipe")):

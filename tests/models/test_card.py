@@ -151,6 +151,37 @@ def test_the_card_says_no_more_of_the_objective_than_there_was(objective: dict[s
     assert rows(card)["objective"] == expected
 
 
+@pytest.mark.parametrize("value", [None, "x", 3, 0.5, True, [], ["x"], {}, {"name": 3}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "recipe",
+        "recipe.data",
+        "recipe.training",
+        "recipe.objective",
+        "recipe.objective.beta",
+        "recipe.objective.free_nats",
+        "recipe.objective.from_epoch",
+        "start",
+        "start.name",
+        "start.sha256",
+        "epochs",
+        "threads",
+    ],
+)
+def test_there_is_a_card_whatever_is_said_of_the_training(keys: str, value: object) -> None:
+    elbo = {"kind": "elbo", "beta": 1.0, "free_nats": 0.0}
+    iwae = {"kind": "iwae", "samples": 5, "from_epoch": 3}
+    for objective in (elbo, iwae):
+        training: Any = recipe(objective=dict(objective), data={}) | {"start": {"name": "a/b", "sha256": "cd" * 32}}
+        *parts, key = keys.split(".")
+        part = training
+        for name in parts:
+            part = part[name]
+        part[key] = value
+        assert rows(render_card(config(training=training)))["steps"] == "1505"
+
+
 def test_the_card_says_which_bound_the_held_out_digits_were_measured_by() -> None:
     weighted = {"kind": "iwae", "samples": 5, "from_epoch": 7}
     ae = ModelConfig.model_validate(CONFIG.model_dump() | {"kind": "ae"})
