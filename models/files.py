@@ -80,6 +80,12 @@ def write_folder_atomically(
     _sync_folder(folder.parent)
 
 
+def check_writable(path: Path) -> None:
+    """Raises: OSError: if nothing can be written beside `path`, as all that is written atomically is at first."""
+    path = path.resolve()
+    Path(tempfile.mkdtemp(dir=path.parent, prefix=_unfinished(path))).rmdir()
+
+
 def remove_unfinished(path: Path, own: Collection[str] | None = None) -> None:
     """Remove what a killed process left beside `path`, which nothing else may be writing now. Raises: OSError.
 

@@ -10,7 +10,7 @@ from app.cli.training import DATA
 
 if TYPE_CHECKING:
     from models.autoencoder import Autoencoder
-    from models.checkpoint import LatentMap
+    from models.checkpoint import Checkpoint, LatentMap
     from models.data import Digits
     from models.evaluation import Figures
 
@@ -39,26 +39,19 @@ def evaluate(
     import json
 
     from app.cli.evaluation_bar import EvaluationBar
-    from models.checkpoint import load_checkpoint, update_checkpoint
+    from models.checkpoint import load_checkpoint
     from models.data import load_mnist, readable
-    from models.errors import CheckpointError, DataError
+    from models.errors import CheckpointError
     from models.evaluation import evaluate as measure
 
     keep_freed_memory()
     if out:
-        from models.evaluation.pictures import draw_pictures
-        from models.evaluation.report import write_report  # first of all: a missing package is told at once
+        import models.evaluation.report  # noqa: F401  first of all: a missing package is told at once
     loaded = load_checkpoint(checkpoint)
     digits, training = load_mnist(data, "test"), load_mnist(data, "train")
     if unlike and not loaded.config.novelty:
         raise CheckpointError(f"{checkpoint}: --unlike expects novelty quantiles, found none: no digits were held out")
-    if out:
-        if out.exists() and not out.is_dir():
-            raise DataError(f"{out}: expected a folder for the report, found a file")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"{out}: expected a folder for the report: {error.strerror}") from error
+    _check_writable(checkpoint if update else None, out)
     try:
         with EvaluationBar() as bar:
             figures = measure(
@@ -78,19 +71,63 @@ def evaluate(
         figures["unlike"] = readable(unlike.name)
     if odd := _not_finite(figures):
         raise CheckpointError(f"{checkpoint}: expected finite figures, found {', '.join(odd)}")
-    typer.echo(json.dumps(figures, indent=2))
-    if update:
-        latent_map = _latent_map(loaded.model, digits) if loaded.model.latents == 2 else None
+    failures = []
+    try:  # what has taken long is written before it is printed, and all of it tried
+        if update and (failed := _update(loaded, digits, figures)):
+            failures.append(failed)
+        if out and (failed := _report(loaded, digits, figures, out, seed)):
+            failures.append(failed)
+        typer.echo(json.dumps(figures, indent=2))
+    finally:
+        if failures:
+            raise CheckpointError("; ".join(failures))
+
+
+def _check_writable(checkpoint: Path | None, out: Path | None) -> None:
+    """Raises: CheckpointError, DataError: if what is to be written to cannot be, before anything is measured."""
+    from models.errors import CheckpointError, DataError
+    from models.files import check_writable
+
+    if checkpoint:
         try:
-            update_checkpoint(checkpoint, loaded.config.weights.sha256, metrics=figures, latent_map=latent_map)
+            check_writable(checkpoint)
         except OSError as error:
-            raise CheckpointError(f"{checkpoint}: cannot be written, and is as it was: {error.strerror}") from error
+            raise CheckpointError(f"{checkpoint}: cannot be written: {error.strerror}") from error
     if out:
+        if out.exists() and not out.is_dir():
+            raise DataError(f"{out}: expected a folder for the report, found a file")
         try:
-            pictures = draw_pictures(loaded.model, digits, figures, checkpoint.parent, seed)
-            write_report(out, loaded.name, figures, pictures)
+            out.mkdir(parents=True, exist_ok=True)
+            check_writable(out / "figures.json")
         except OSError as error:
-            raise DataError(f"{out}: the report cannot be written: {error.strerror}") from error
+            raise DataError(f"{out}: expected a folder for the report: {error.strerror}") from error
+
+
+def _update(loaded: "Checkpoint", digits: "Digits", figures: "Figures") -> str | None:
+    """Put the figures into the checkpoint. Returns: why that failed, if it did; `_report` too."""
+    from models.checkpoint import update_checkpoint
+    from models.errors import CheckpointError
+
+    latent_map = _latent_map(loaded.model, digits) if loaded.model.latents == 2 else None
+    try:
+        update_checkpoint(loaded.path, loaded.config.weights.sha256, metrics=figures, latent_map=latent_map)
+    except CheckpointError as error:
+        return str(error)
+    except OSError as error:
+        return f"{loaded.path}: cannot be written, and is as it was: {error.strerror}"
+    return None
+
+
+def _report(loaded: "Checkpoint", digits: "Digits", figures: "Figures", out: Path, seed: int) -> str | None:
+    from models.evaluation.pictures import draw_pictures
+    from models.evaluation.report import write_report
+
+    try:
+        pictures = draw_pictures(loaded.model, digits, figures, loaded.path.parent, seed)
+        write_report(out, loaded.name, figures, pictures)
+    except OSError as error:
+        return f"{out}: the report cannot be written: {error.strerror}"
+    return None
 
 
 def _not_finite(figures: "Figures") -> list[str]:

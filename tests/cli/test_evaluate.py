@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 from pathlib import Path
@@ -16,7 +17,7 @@ from models.kinds import build
 from models.novelty import fit_novelty
 from models.vae import VAE
 from tests.cli.test_training import error, files
-from tests.processes import Finished, run_reparam
+from tests.processes import Finished, run_reparam, start_reparam
 
 
 def save(folder: Path, latents: int = 4, mnist: Path | None = None) -> Path:
@@ -120,6 +121,47 @@ def test_update_that_cannot_be_written_prints_the_figures_and_leaves_the_checkpo
     assert end.stderr.splitlines()[-1].startswith(f"error: {checkpoint}: cannot be written, and is as it was: ")
     assert "Traceback" not in end.stderr
     assert files(tmp_path) == before
+
+
+def test_what_cannot_be_printed_is_in_the_checkpoint_and_the_report(
+    checkpoint: Path, mnist: Path, tmp_path: Path
+) -> None:
+    output, out = tmp_path / "o", tmp_path / "report"
+    output.mkdir()
+    (output / "stdout").symlink_to("/dev/full")
+    arguments = ["evaluate", str(checkpoint), "--data", str(mnist), "--samples", "1", "--update", "--out", str(out)]
+    process = start_reparam(arguments, output)
+    process.join()
+    assert process.exitcode == 1
+    assert load_checkpoint(checkpoint).config.metrics == json.loads((out / "figures.json").read_text())
+
+
+def test_all_of_the_outputs_are_tried_and_what_failed_is_told(
+    checkpoint: Path, mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "report"
+    arguments = ["evaluate", str(checkpoint), "--data", str(mnist), "--samples", "1", "--update", "--out", str(out)]
+    monkeypatch.setattr("models.checkpoint.write_folder_atomically", full)
+    end = CliRunner().invoke(cli, arguments)
+    assert str(end.exception) == f"{checkpoint}: cannot be written, and is as it was: No space left on device"
+    figures = (out / "figures.json").read_text()
+    assert json.loads(figures) == json.loads(end.stdout)
+    monkeypatch.setattr("models.evaluation.report.write_atomically", full)
+    end = CliRunner().invoke(cli, arguments)
+    assert str(end.exception) == (
+        f"{checkpoint}: cannot be written, and is as it was: No space left on device; "
+        f"{out}: the report cannot be written: No space left on device"
+    )
+    assert "test_nll_nats" in json.loads(end.stdout)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_before_anything_is_measured(mnist: Path, tmp_path: Path) -> None:
+    checkpoint = save(tmp_path / "short").rename(tmp_path / ("long" * 60))  # no name longer than it can lie beside it
+    said = error(evaluate(checkpoint, mnist, tmp_path / "o", "--samples", "1", "--update"))
+    assert said == f"{checkpoint}: cannot be written: File name too long"
 
 
 def test_what_cannot_be_measured_is_told_first(checkpoint: Path, mnist: Path, tmp_path: Path) -> None:
