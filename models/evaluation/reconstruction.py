@@ -9,6 +9,7 @@ from models.evaluation.batches import Progress, in_batches, unseen
 
 SIGMA = 0.5  # of the noise, for pixels in [0, 1]
 WINDOW = 3  # pixels, the side of the median filter's
+LEAST_ERROR = 1e-10  # of an image, in the PSNR, which would be infinite without any
 
 
 def add_noise(x: Tensor, seed: int) -> Tensor:
@@ -26,13 +27,16 @@ def filter_median(x: Tensor, rows: int) -> Tensor:
 def reconstruction_figures(
     model: Autoencoder, x: Tensor, rows: int, seed: int, progress: Progress = unseen
 ) -> dict[str, float]:
-    """Squared errors a pixel against the clean images x (N, D) in [0, 1], and the mean of the images' PSNR in dB."""
+    """Squared errors a pixel against the clean images x (N, D) in [0, 1], and the mean of the images' PSNR in dB.
+
+    An image's PSNR is at most 100 dB: a squared error below 1e-10 counts as that much.
+    """
     noisy = add_noise(x, seed)
     error = _squared_error(in_batches(model.reconstruct, x, "reconstructions", progress), x)
     denoised = in_batches(model.reconstruct, noisy, "denoised digits", progress)
     return {
         "reconstruction_mse": error.mean().item(),
-        "reconstruction_psnr_db": (-10 * error.log10()).mean().item(),
+        "reconstruction_psnr_db": (-10 * error.clamp_min(LEAST_ERROR).log10()).mean().item(),
         "noisy_mse": _squared_error(noisy, x).mean().item(),
         "denoised_mse": _squared_error(denoised, x).mean().item(),
         "median_filter_mse": _squared_error(filter_median(noisy, rows), x).mean().item(),
@@ -40,4 +44,4 @@ def reconstruction_figures(
 
 
 def _squared_error(found: Tensor, x: Tensor) -> Tensor:
-    return (found - x).square().mean(-1).double()
+    return (found.double() - x).square().mean(-1)

@@ -45,6 +45,20 @@ def test_the_median_filter_takes_each_images_own_neighbourhood(x: Tensor) -> Non
         assert filtered[n, row, column] == neighbours.median()
 
 
+def test_an_image_that_comes_back_exactly_has_100_db() -> None:
+    class First(AE):
+        offset = 0.0
+
+        def reconstruct(self, x: Tensor) -> Tensor:
+            return torch.cat([x[:1] + self.offset, x[1:] + 0.1])
+
+    model = First((1, 28, 28), (), (), 1, Bernoulli())
+    for model.offset in (0.0, 1e-30):  # whose square is 0 in float32
+        figures = reconstruction_figures(model, torch.zeros(4, 784), 28, 0)
+        assert figures["reconstruction_psnr_db"] == pytest.approx((100 + 3 * 20) / 4)
+        assert figures["reconstruction_mse"] == pytest.approx(3 * 0.01 / 4)
+
+
 def test_a_perfect_model_leaves_the_noise(x: Tensor) -> None:
     class Identity(AE):
         def reconstruct(self, x: Tensor) -> Tensor:
