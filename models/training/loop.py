@@ -43,6 +43,7 @@ class Loop:
     ) -> None:
         self.recipe, self.training, self.data, self.out = recipe, training, data, out
         self.progress, self.reporter = progress, reporter
+        self.stored = torch.float16 if training.stored else torch.float32
         # An epoch's last, smaller batch waits for another shuffle.
         self.batches = len(data.images) // training.batch_size
         with torch.random.fork_rng():
@@ -55,7 +56,9 @@ class Loop:
         self.averaged = self.kept = averaged  # kept: what is validated and saved
         self.modules: dict[str, nn.Module] = {"model": self.model, "average": self.average}
         if training.start_share:
-            self.kept, self.modules["start"] = deepcopy(averaged), deepcopy(averaged)
+            self.modules["start"] = deepcopy(averaged)
+        if training.start_share or training.stored:
+            self.kept = deepcopy(averaged)
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
         elif start := load_start(recipe):
@@ -96,7 +99,7 @@ class Loop:
             self.reporter.batch(len(indices), log_likelihood, kl)
         images_per_s = len(order) / (time.perf_counter() - began)
         progress.epoch += 1
-        self._blend()
+        self._choose_kept()
         try:
             held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
@@ -146,15 +149,17 @@ class Loop:
         progress.step += 1
         return log_likelihood.item(), kl.item()
 
-    def _blend(self) -> None:
-        """Between the moving average and the start, where the recipe has the start keep a share.
+    def _choose_kept(self) -> None:
+        """Between the moving average and the start, where the recipe has the start keep a share; rounded as stored.
 
         Source: Wortsman et al. 2022, "Robust Fine-Tuning of Zero-Shot Models", equation 1.
         """
+        weights = self.averaged.state_dict()
         if "start" in self.modules:
             start, share = self.modules["start"].state_dict(), self.training.start_share
-            weights = self.averaged.state_dict()
-            self.kept.load_state_dict({key: tensor.lerp(start[key], share) for key, tensor in weights.items()})
+            weights = {key: tensor.lerp(start[key], share) for key, tensor in weights.items()}
+        if self.kept is not self.averaged:
+            self.kept.load_state_dict({key: tensor.to(self.stored) for key, tensor in weights.items()})
 
     def _keep(self, held_out: tuple[float, float] | None) -> None:
         """Save the weights as the checkpoint if they are the best so far, and stop if they have not been for long."""
@@ -163,12 +168,11 @@ class Loop:
         best = progress.best_negative_elbo
         if negative_elbo is None or best is None or negative_elbo < best:
             progress.best_epoch, progress.best_negative_elbo = progress.epoch, negative_elbo
-            dtype = torch.float16 if training.stored else torch.float32
             save_checkpoint(
                 self.out / CHECKPOINT_FOLDER,
                 self.recipe.name,
                 self.recipe.model,
-                {key: tensor.to(dtype) for key, tensor in self.kept.state_dict().items()},
+                {key: tensor.to(self.stored) for key, tensor in self.kept.state_dict().items()},
                 self.provenance | {"epochs": progress.epoch, "steps": progress.step},
                 progress.metrics,
             )

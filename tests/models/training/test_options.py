@@ -12,7 +12,8 @@ from torch import Tensor
 from models.autoencoder import Autoencoder
 from models.checkpoint import load_checkpoint, read_config, update_checkpoint
 from models.data import Digits
-from models.errors import RecipeError
+from models.data.pixels import as_vectors
+from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
 from models.training import Reporter, load_recipe, train
 from models.training import loop as loop_module
@@ -20,6 +21,7 @@ from models.training import validation as validation_module
 from models.training.objectives import Bound, Elbo, Iwae
 from models.training.schedules import moving_average
 from models.training.state import STATE_FILE
+from models.training.validation import validate
 from tests.models.training.recipes import first, make_recipe, write_recipe
 
 CONV = {
@@ -92,6 +94,23 @@ def test_weights_are_kept_in_half_the_room_and_read_in_full(tmp_path: Path, digi
     assert {tensor.dtype for key, tensor in state.items() if "n_averaged" not in key} == {torch.float32}
     update_checkpoint(files[1].parent, read_config(files[1].parent).weights.sha256, metrics={"some": 1.0})
     assert torch.equal(load_file(files[1])["encoder.layers.0.weight"], rounded["encoder.layers.0.weight"])
+
+
+def test_what_is_validated_is_what_is_stored(tmp_path: Path, digits: Digits) -> None:
+    recipe = make_recipe(training__stored="float16")
+    train(recipe, digits, tmp_path, threads=1)
+    checkpoint = load_checkpoint(tmp_path / "checkpoint")
+    held_out = as_vectors(Digits(digits.images[300:], digits.labels[300:]))
+    log_likelihood, kl = validate(checkpoint.model, held_out, recipe, 1) or (0, 0)
+    assert checkpoint.config.metrics["validation_negative_elbo_nats"] == kl - log_likelihood
+
+
+def test_weights_beyond_what_is_stored_are_never_kept(tmp_path: Path, digits: Digits) -> None:
+    # Adam's first step is of the learning rate's length: finite weights, but not as float16.
+    changes = {"data__validation": 0, "training__epochs": 1, "training__batch_size": 50, "training__learning_rate": 1e5}
+    with pytest.raises(TrainingError, match=r"^the weights .* not finite at step 1 \(epoch 1\)"):
+        train(make_recipe(training__stored="float16", **changes), first(digits, 50), tmp_path, threads=1)
+    assert not (tmp_path / "checkpoint").exists()
 
 
 def test_the_gradient_is_shortened_to_the_recipes_length(
