@@ -49,8 +49,9 @@ def evaluate(
         samples: K, the importance samples an image of the NLL.
         precision: of the networks' products in the NLL.
     Returns: the figures that `models.card.METRICS` explains; `test_kl_by_latent_nats` besides, a list.
-    Raises: ShapeError: if the model takes images of another size, or one that is not MNIST's. DataError: if there are
-        too few to measure by. CheckpointError: if the model gives what is not finite.
+    Raises: InputError: if the digits are no images. ShapeError: if the model takes images of another size, or one that
+        is not MNIST's. DataError: if there are too few to measure by. CheckpointError: if the model gives what is not
+        finite.
     """
     x = pixels(digits, model)
     fitting = None if training is None else pixels(training, model)[:TRAINING]
@@ -91,7 +92,7 @@ def evaluate(
 def pixels(digits: Digits, model: Autoencoder) -> Tensor:
     """Images as the model takes them: (N, D) in [0, 1].
 
-    Raises: ShapeError: if it takes another size, or one that is not MNIST's.
+    Raises: InputError: if the digits are no images. ShapeError: if it takes another size, or one that is not MNIST's.
     """
     x = as_vectors(digits)
     if x.shape[1] != model.pixels:

@@ -9,6 +9,7 @@ from torch import Tensor
 from models.checkpoint import load_checkpoint, read_config, update_checkpoint
 from models.config import DigitPreprocessing
 from models.data import Digits
+from models.data.pixels import check_images
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
 from models.training.closed_form import fit
@@ -42,7 +43,8 @@ def train(
         threads: how many torch uses; None takes torch's default, or the count that a resumed run began with.
         provenance: what the model card should say besides (the commit, say).
     Returns: where the run ended.
-    Raises: RecipeError: if the recipe does not fit the data, or the weights it starts from do not fit its model.
+    Raises: InputError: if the digits are no images.
+        RecipeError: if the recipe does not fit the data, or the weights it starts from do not fit its model.
         TrainingError: if `out` holds a run and `resume` is not set, or holds another one; if the loss is not finite;
         if something cannot be written. The last checkpoint is intact in each case.
     """
@@ -76,6 +78,7 @@ def train(
 
 
 def _check(recipe: Recipe, digits: Digits) -> None:
+    check_images(digits.images)
     count, shape = len(digits.images), [1, *digits.images.shape[1:]]
     kept = max(0, count - recipe.data.validation)
     if kept < 2:

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.autoencoder import Terms
 from models.checkpoint import load_checkpoint
 from models.data import Digits
-from models.errors import RecipeError, TrainingError
+from models.errors import InputError, RecipeError, TrainingError
 from models.kinds import KINDS
 from models.training import EpochReport, Reporter, train
 from models.vae import VAE
@@ -259,6 +259,19 @@ def test_digits_that_could_not_be_served_are_told_before_training(tmp_path: Path
     with pytest.raises(RecipeError, match=rf"^expected digits in squares of at least 20 .*, found {rows}x{columns}$"):
         run(tmp_path / "run", odd, model__input_shape=[1, rows, columns])
     assert not (tmp_path / "run").exists()
+
+
+def test_images_that_are_not_bytes_are_told_before_training(tmp_path: Path, digits: Digits) -> None:
+    grey = digits.images.astype(np.float32) / 255
+    with pytest.raises(InputError, match=r"^expected one image or more, uint8 .* found float32 \(400, 28, 28\)$"):
+        run(tmp_path / "run", Digits(grey, digits.labels))  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_in_another_order_in_memory_are_the_same_images(tmp_path: Path, digits: Digits) -> None:
+    run(tmp_path / "a", digits, training__epochs=1)
+    run(tmp_path / "b", Digits(digits.images[::-1].copy()[::-1], digits.labels), training__epochs=1)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
 
 def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, digits: Digits) -> None:
