@@ -40,7 +40,7 @@ def train(
 
     Args:
         digits: the training digits; `recipe.data.validation` of them, the last, are held out.
-        threads: how many torch uses; None takes torch's default, or the count that a resumed run began with.
+        threads: how many torch uses meanwhile; None takes as many as it is set to, or as a resumed run began with.
         provenance: what the model card should say besides (the commit, say).
     Returns: where the run ended.
     Raises: InputError: if the digits are no images.
@@ -50,6 +50,7 @@ def train(
     """
     _check(recipe, digits)
     reporter = reporter or Reporter()
+    threads_before = torch.get_num_threads()
     try:
         if out.exists() and not out.is_dir():
             raise TrainingError(f"{out}: expected a folder for the run, found a file")
@@ -75,6 +76,8 @@ def train(
             f"cannot write {error.filename or out}: {error.strerror or error}; what was saved before is intact, "
             "make room and start again with --resume"
         ) from error
+    finally:
+        torch.set_num_threads(threads_before)
 
 
 def _check(recipe: Recipe, digits: Digits) -> None:

@@ -33,11 +33,9 @@ from tests.models.training.recipes import first, make_recipe
 @pytest.fixture(scope="module")
 def folder(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that has learnt a little."""
-    before = torch.get_num_threads()
     out = tmp_path_factory.mktemp("run")
     recipe = make_recipe(training__epochs=15, training__learning_rate=0.01)
     train(recipe, first(load_mnist(mnist, "train"), 1000), out, threads=1)
-    torch.set_num_threads(before)
     return out / "checkpoint"
 
 

@@ -1,10 +1,8 @@
-"""Real digits, and torch as it was before a training set its threads."""
+"""Real digits."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from models.data import Digits, load_mnist
 from tests.models.training.recipes import first
@@ -20,10 +18,3 @@ def many_digits(mnist: Path) -> Digits:
 def digits(many_digits: Digits) -> Digits:
     """400 of them."""
     return first(many_digits, 400)
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)

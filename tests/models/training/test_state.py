@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from models.checkpoint import read_config, update_checkpoint
 from models.data import Digits
 from models.errors import TrainingError
-from models.training import train
+from models.training import EpochReport, Reporter, train
 from models.training.folder import locked
 from models.training.reporting import METRICS_FILE
 from models.training.state import STATE_FILE, read_progress
@@ -33,6 +33,16 @@ class Interrupt:
     def stop(self) -> None: ...
     def epoch(self, *_: Any) -> None:
         raise KeyboardInterrupt
+
+
+class Threads(Reporter):
+    """Notes how many threads torch uses in each epoch."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def epoch(self, report: EpochReport) -> None:  # noqa: ARG002
+        self.threads.append(torch.get_num_threads())
 
 
 def resume(folder: Path, digits: Digits, **changes: Any) -> None:
@@ -65,12 +75,21 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(interrupted: Path, d
     assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
 
 
-def test_a_run_keeps_its_thread_count(interrupted: Path, digits: Digits) -> None:
+def test_a_run_keeps_its_thread_count_and_the_caller_hers(interrupted: Path, digits: Digits, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="expected the 1 threads that the run began with, found 2"):
         train(make_recipe(), digits, interrupted, threads=2, resume=True)
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
-    end = train(make_recipe(), digits, interrupted, resume=True)
-    assert end.threads == torch.get_num_threads() == 1
+    try:
+        seen = Threads()
+        end = train(make_recipe(), digits, interrupted, resume=True, reporter=seen)
+        assert (end.threads, seen.threads) == (1, [1, 1])
+        assert torch.get_num_threads() == 2  # the caller's again
+        with pytest.raises(KeyboardInterrupt):
+            train(make_recipe(), digits, tmp_path / "other", threads=1, reporter=Interrupt())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_another_recipe_is_an_error_that_names_the_difference(interrupted: Path, digits: Digits) -> None:
