@@ -57,7 +57,7 @@ def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threa
         training = found.recipe.training
         where = f"at epoch {found.epoch} of {training.epochs}" if training else "which is finished"
         raise TrainingError(f"{out} holds a run already, {where}: go on with --resume, or name another folder")
-    if found.recipe != recipe:
+    if recorded(found.recipe) != recorded(recipe):  # where a tuple is a list, as in the file
         raise TrainingError(
             f"{out}: expected the recipe that the run began with, found another ({_differences(found.recipe, recipe)})"
         )
@@ -96,6 +96,6 @@ def _differences(old: Recipe, new: Recipe) -> str:
         for key, item in value.items():
             yield from flat(item, f"{prefix}.{key}".lstrip("."))
 
-    before, after = dict(flat(old.model_dump())), dict(flat(new.model_dump()))
+    before, after = dict(flat(recorded(old))), dict(flat(recorded(new)))
     keys = sorted(key for key in before | after if before.get(key) != after.get(key))
     return "; ".join(f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}" for key in keys)

@@ -101,6 +101,13 @@ def test_another_recipe_is_an_error_that_names_the_difference(interrupted: Path,
     assert "epochs" not in said
 
 
+def test_a_recipe_of_tuples_is_that_of_the_lists_in_the_state(tmp_path: Path, digits: Digits) -> None:
+    recipe = make_recipe(model__architecture={"encoder": (16,), "latents": 4, "decoder": (16,)})
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, digits, tmp_path, threads=1, reporter=Interrupt())
+    assert train(recipe, digits, tmp_path, resume=True).finished
+
+
 def test_other_digits_are_an_error_that_names_both(interrupted: Path, digits: Digits) -> None:
     images = digits.images.copy()
     images[0, 0, 0] ^= 1
