@@ -17,7 +17,7 @@ from models.data import Digits
 from models.errors import CheckpointError, TrainingError
 from models.files import remove_unfinished
 from models.training.recipe import Recipe, recorded
-from models.training.reporting import METRICS_FILE
+from models.training.reporting import METRICS_FILE, log_is_of_first_epoch
 from models.training.state import STATE_FILE, Progress, read_progress
 
 CHECKPOINT_FOLDER = "checkpoint"
@@ -71,21 +71,24 @@ def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threa
 
 
 def _check_free(out: Path, recipe: Recipe, data_sha256: str) -> None:
-    """Raises: TrainingError: if a run that begins would write over a checkpoint, unless it is its own first epoch's."""
-    checkpoint = out / CHECKPOINT_FOLDER
-    if not (checkpoint / CONFIG_FILE).exists():
-        return
+    """Raises: TrainingError: if a run that begins would write over a checkpoint or a log, unless they are its own first
+    epoch's: it may have been killed after it wrote them, before it wrote where it is, and does that again.
+    """
+    checkpoint, log = out / CHECKPOINT_FOLDER, out / METRICS_FILE
+    if (checkpoint / CONFIG_FILE).exists() and not _is_of_first_epoch(checkpoint, recipe, data_sha256):
+        raise TrainingError(f"{out} holds a checkpoint, and no state of the run that made it: name another folder")
+    if log.exists() and not log_is_of_first_epoch(log.read_bytes()):
+        raise TrainingError(f"{out} holds {METRICS_FILE}, and no state of the run that made it: name another folder")
+
+
+def _is_of_first_epoch(checkpoint: Path, recipe: Recipe, data_sha256: str) -> bool:
     try:
         config = read_config(checkpoint)
     except CheckpointError:
-        again = False
-    else:
-        # A run may have been killed after it wrote the checkpoint, before it wrote where it is: it does that again.
-        training = config.training
-        found = training.get("recipe"), training.get("images_sha256"), training.get("epochs", 1)
-        again = found == (recorded(recipe), data_sha256, 1) and config.metrics.keys() <= set(METRICS_OF_TRAINING)
-    if not again:
-        raise TrainingError(f"{out} holds a checkpoint, and no state of the run that made it: name another folder")
+        return False
+    training = config.training
+    found = training.get("recipe"), training.get("images_sha256"), training.get("epochs", 1)
+    return found == (recorded(recipe), data_sha256, 1) and config.metrics.keys() <= set(METRICS_OF_TRAINING)
 
 
 def _differences(old: Recipe, new: Recipe) -> str:

@@ -12,6 +12,7 @@ from models.files import write_atomically
 from models.training.event_file import EventFile
 
 METRICS_FILE = "metrics.jsonl"
+FIRST = b'{"epoch":1,'  # what its first line begins with
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ class Reporter:
 
     def unchanged(self, out: Path) -> None:
         """Instead of all this, where the run in `out` was finished before and nothing was left to do."""
+
+
+def log_is_of_first_epoch(log: bytes) -> bool:
+    """Whether `metrics.jsonl` is what a run leaves that was killed before it saved an epoch: one line, or a part."""
+    lines = log.splitlines()
+    return len(lines) <= 1 and all(line[: len(FIRST)] == FIRST[: len(line)] for line in lines)
 
 
 class MetricsFiles:

@@ -164,6 +164,24 @@ def test_a_run_whose_log_is_gone_goes_on(interrupted: Path, digits: Digits) -> N
     assert [orjson.loads(line)["epoch"] for line in (interrupted / METRICS_FILE).read_bytes().splitlines()] == [2, 3]
 
 
+@pytest.mark.parametrize("log", [b"a note\n", b'{"epoch":1,"kl":2}\n{"epoch":2}\n', b'{"epoch":7}'])
+def test_a_log_that_is_not_of_a_first_epoch_is_not_erased(tmp_path: Path, digits: Digits, log: bytes) -> None:
+    (tmp_path / METRICS_FILE).write_bytes(log)
+    with pytest.raises(TrainingError, match=r"holds metrics.jsonl, and no state of the run .*: name another folder"):
+        train(make_recipe(), digits, tmp_path, threads=1)
+    assert [path.name for path in tmp_path.iterdir()] == [METRICS_FILE]
+    assert (tmp_path / METRICS_FILE).read_bytes() == log
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 40, None])
+def test_a_log_of_a_first_epoch_that_was_killed_begins_again(interrupted: Path, digits: Digits, length: int) -> None:
+    (interrupted / STATE_FILE).unlink()
+    log = interrupted / METRICS_FILE
+    log.write_bytes(log.read_bytes()[:length])
+    resume(interrupted, digits)
+    assert [orjson.loads(line)["epoch"] for line in log.read_bytes().splitlines()] == [1, 2, 3]
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
