@@ -1,5 +1,6 @@
 """The folder of a run: one run at a time, and the one that it holds is the one that is asked for."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -21,6 +22,19 @@ from models.training.reporting import METRICS_FILE, log_is_of_first_epoch
 from models.training.state import STATE_FILE, Progress, read_progress
 
 CHECKPOINT_FOLDER = "checkpoint"
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Raises: TrainingError: where a file of the run in the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        advice = ", make room and start again with --resume" if error.errno in NO_ROOM else ""
+        raise TrainingError(
+            f"cannot write {error.filename or out}: {error.strerror or error}; what was saved before is intact{advice}"
+        ) from error
 
 
 @contextmanager

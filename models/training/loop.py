@@ -14,7 +14,7 @@ from models.autoencoder import Autoencoder
 from models.checkpoint import save_checkpoint
 from models.errors import TrainingError
 from models.kinds import build
-from models.training.folder import CHECKPOINT_FOLDER
+from models.training.folder import CHECKPOINT_FOLDER, writing
 from models.training.objectives import bound
 from models.training.observation import TrainingData, noise_of, observe
 from models.training.recipe import OptimizationRecipe, Recipe
@@ -72,15 +72,21 @@ class Loop:
         self.provenance = provenance | origin
 
     def finish(self) -> None:
-        """Run the epochs that are left."""
+        """Run the epochs that are left.
+
+        Raises: TrainingError: if a number is not finite, or a file cannot be written.
+        """
         progress = self.progress
         self.reporter.start(self.training.epochs, progress.epoch, self.batches * self.training.batch_size)
         try:
-            with MetricsFiles(self.out, progress.epoch) as files:
+            with writing(self.out):
+                files = MetricsFiles(self.out, progress.epoch)
+            with files:
                 while not progress.finished:
                     report = self._epoch()
-                    files.write(report)
-                    save_state(self.out, progress, self.modules, self.optimizer)
+                    with writing(self.out):
+                        files.write(report)
+                        save_state(self.out, progress, self.modules, self.optimizer)
                     self.reporter.epoch(report)
         finally:
             self.reporter.stop()
@@ -108,7 +114,8 @@ class Loop:
         tensors = self.kept.state_dict().values()
         if not (all(tensor.isfinite().all() for tensor in tensors) and math.isfinite(sum(held_out or ()))):
             raise _not_finite("the weights or the validation loss are", progress.step, progress.epoch)
-        self._keep(held_out)
+        with writing(self.out):
+            self._keep(held_out)
         return EpochReport(
             epoch=progress.epoch,
             step=progress.step,

@@ -1,5 +1,6 @@
 """A run: a recipe, digits and a folder make a checkpoint, whatever interrupts them."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from models.data.pixels import check_images
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
 from models.training.closed_form import fit
-from models.training.folder import CHECKPOINT_FOLDER, find_progress, locked
+from models.training.folder import CHECKPOINT_FOLDER, find_progress, locked, writing
 from models.training.loop import Loop
 from models.training.observation import TrainingData
 from models.training.recipe import Recipe, recorded
@@ -50,34 +51,31 @@ def train(
     """
     _check(recipe, digits)
     reporter = reporter or Reporter()
-    threads_before = torch.get_num_threads()
-    try:
-        if out.exists() and not out.is_dir():
-            raise TrainingError(f"{out}: expected a folder for the run, found a file")
-        if read_progress(out) is None:
-            load_start(recipe)  # a bad one is told before anything is written; a run that began needs it no more
-        out.mkdir(parents=True, exist_ok=True)
-        with locked(out):
+    with ExitStack() as stack:
+        with writing(out):
+            if out.exists() and not out.is_dir():
+                raise TrainingError(f"{out}: expected a folder for the run, found a file")
+            if read_progress(out) is None:
+                load_start(recipe)  # a bad one is told before anything is written; a run that began needs it no more
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(out))
             progress = find_progress(recipe, digits, out, resume, threads)
-            torch.set_num_threads(progress.threads)
-            data = TrainingData.split(digits, recipe.data)
-            finished_before = progress.finished
-            if not finished_before:
-                known = (provenance or {}) | _provenance(recipe, data, progress)
-                if recipe.training is None:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(progress.threads)
+        data = TrainingData.split(digits, recipe.data)
+        finished_before = progress.finished
+        if not finished_before:
+            known = (provenance or {}) | _provenance(recipe, data, progress)
+            if recipe.training is None:
+                with writing(out):
                     fit(recipe, data, out, progress, known)
-                else:
-                    Loop(recipe, recipe.training, data, out, progress, known, reporter).finish()
-            if not _rank_surprise(out / CHECKPOINT_FOLDER, data.held_out) and finished_before:
-                reporter.unchanged(out)
-            return progress
-    except OSError as error:
-        raise TrainingError(
-            f"cannot write {error.filename or out}: {error.strerror or error}; what was saved before is intact, "
-            "make room and start again with --resume"
-        ) from error
-    finally:
-        torch.set_num_threads(threads_before)
+            else:
+                Loop(recipe, recipe.training, data, out, progress, known, reporter).finish()
+        with writing(out):
+            ranked = _rank_surprise(out / CHECKPOINT_FOLDER, data.held_out)
+        if finished_before and not ranked:
+            reporter.unchanged(out)
+        return progress
 
 
 def _check(recipe: Recipe, digits: Digits) -> None:

@@ -1,5 +1,7 @@
+import errno
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +17,7 @@ from models.data import Digits
 from models.errors import InputError, RecipeError, TrainingError
 from models.kinds import KINDS
 from models.training import EpochReport, Reporter, train
+from models.training import loop as loop_module
 from models.vae import VAE
 from tests.models.training.recipes import first, make_recipe
 
@@ -272,6 +275,40 @@ def test_images_in_another_order_in_memory_are_the_same_images(tmp_path: Path, d
     run(tmp_path / "a", digits, training__epochs=1)
     run(tmp_path / "b", Digits(digits.images[::-1].copy()[::-1], digits.labels), training__epochs=1)
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["save_state", "save_checkpoint"])
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, ", make room and start again with --resume"),
+        (errno.EDQUOT, ", make room and start again with --resume"),
+        (errno.EROFS, ""),
+        (errno.EACCES, ""),
+    ],
+)
+def test_room_is_asked_for_where_there_is_none(
+    tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch, name: str, number: int, advice: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(number, os.strerror(number), "there")
+
+    monkeypatch.setattr(loop_module, name, fail)
+    with pytest.raises(TrainingError) as caught:
+        run(tmp_path, digits)
+    expected = f"cannot write there: {os.strerror(number)}; what was saved before is intact{advice}"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("when", ["start", "batch", "epoch", "stop"])
+def test_a_reporters_error_is_its_own(tmp_path: Path, digits: Digits, when: str) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no room on the reporter's disk")
+
+    reporter = Reporter()
+    setattr(reporter, when, fail)
+    with pytest.raises(OSError, match="the reporter's disk"):
+        train(make_recipe(), digits, tmp_path, threads=1, reporter=reporter)
 
 
 def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, digits: Digits) -> None:
