@@ -1,7 +1,8 @@
 """The commands of `reparam`."""
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -49,12 +50,27 @@ def _options(
     """Serve, train and try variational autoencoders."""
 
 
+def _takes_a_line(stream: TextIO) -> bool:
+    """Whether an empty line can be written to it: what an error was about that names no file."""
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
 def run() -> None:
     """Run the command: an expected error is one line on stderr and exit status 1."""
     try:
         cli()
     except ReparamError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if _takes_a_line(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python itself complains at its end
+        sys.exit(f"error: standard output: cannot be written: {error.strerror}")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in TRAINING_PACKAGES:

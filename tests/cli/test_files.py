@@ -1,6 +1,7 @@
 """`reparam encode`, `decode` and `sample`: the service's answers, on files."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ROOT
-from tests.processes import run_reparam
+from tests.processes import run_reparam, start_reparam
 
 SEVEN = ROOT / "app" / "web" / "seven.png"
 
@@ -40,6 +41,38 @@ def test_the_files_hold_what_the_service_answers(tmp_path: Path) -> None:
         again = client.post("/v1/decode", json={"latents": codes["mean"]})
         assert (tmp_path / "again.png").read_bytes() == again.content
         assert (tmp_path / "digits.png").read_bytes() == client.get("/v1/sample?count=16&seed=7").content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", str(SEVEN), "--out", "codes.json"],
+        ["sample", "--out", "digits.png"],
+        ["data", "info", str(ROOT / "tests" / "data" / "mnist")],
+        ["doctor", "--json"],  # which is longer than what is kept back
+        ["--help"],
+        ["--version"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "stdout").symlink_to("/dev/full")
+    process = start_reparam(arguments, output=tmp_path, folder=tmp_path)
+    process.join()
+    assert process.exitcode == 1
+    expected = "error: standard output: cannot be written: No space left on device\n"
+    assert (tmp_path / "stderr").read_text() == expected
+
+
+def test_a_reader_that_goes_is_nothing_to_speak_of() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    end = subprocess.run(
+        [Path(sys.executable).with_name("reparam"), "--version"], stdout=write, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    os.close(write)
+    assert (end.returncode, end.stderr) == (1, b"")
 
 
 def test_every_form_of_numbers_decodes_alike(tmp_path: Path) -> None:
