@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from models.likelihoods import LikelihoodSpec
 from models.priors import PriorSpec, StandardNormalSpec
-from models.strict import PositiveCount, Sha256, Strict, Width
+from models.strict import Number, PositiveCount, Sha256, Strict, Width
 
 FORMAT_VERSION = 1
 
@@ -56,7 +56,7 @@ class Novelty(Strict):
 
     images: PositiveCount  # how many were held out
     draws: Annotated[PositiveCount, Field(le=1000)]  # K, the draws from the posterior that a score averages
-    quantiles: Annotated[tuple[FiniteFloat, ...], Field(min_length=2)]  # of the surprise in nats, evenly from 0 to 1
+    quantiles: Annotated[tuple[Number, ...], Field(min_length=2)]  # of the surprise in nats, evenly from 0 to 1
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from models.autoencoder import Autoencoder, Networks, Posterior, Score, Terms
 from models.config import ModelConfig
 from models.priors import StandardNormalSpec
-from models.strict import Strict
+from models.strict import Number, Strict
 
 
 class AE(Autoencoder):
@@ -48,8 +48,8 @@ class AE(Autoencoder):
 class Corruption(Strict):
     """The noise that a denoising autoencoder learns to take away: of each image one of the two, in a drawn strength."""
 
-    gaussian: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0  # the largest sigma, pixels in [0, 1]
-    masking: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0  # the largest share of pixels set to 0
+    gaussian: Annotated[Number, Field(ge=0, le=10)] = 0.0  # the largest sigma, pixels in [0, 1]
+    masking: Annotated[Number, Field(ge=0, le=1)] = 0.0  # the largest share of pixels set to 0
 
     @model_validator(mode="after")
     def _some(self) -> Self:

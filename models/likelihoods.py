@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.distributions import gaussian_log_density
-from models.strict import Strict
+from models.strict import Number, Strict
 
 
 class BernoulliSpec(Strict):
@@ -22,7 +22,7 @@ class GaussianSpec(Strict):
     """Every pixel, scaled to [-1, 1], is Gaussian around the decoder's tanh, with one stated scale."""
 
     kind: Literal["gaussian"] = "gaussian"
-    sigma: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+    sigma: Annotated[Number, Field(gt=0, le=10)]
 
 
 class LinearGaussianSpec(Strict):

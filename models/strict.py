@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 # Neither text nor a bool is a number, and what a file records must fit into it.
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 PositiveCount = Annotated[int, Field(strict=True, gt=0, lt=2**31)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 # What a network is made of: far beyond what images of digits need, and built in a second or two.
 Width = Annotated[int, Field(strict=True, gt=0, le=2**16)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=32)]

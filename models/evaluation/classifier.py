@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.config import explain
 from models.errors import CheckpointError
-from models.strict import Sha256, Strict
+from models.strict import Number, Sha256, Strict
 
 FOLDER = Path(__file__).resolve().parent
 CONFIG_FILE, WEIGHTS_FILE = "classifier.json", "classifier.safetensors"
@@ -26,7 +26,7 @@ class ClassifierConfig(Strict):
     """What `classifier.json` says of the weights beside it."""
 
     sha256: Sha256
-    test_accuracy: Annotated[float, Field(ge=0, le=1)]  # on MNIST's 10,000 test digits
+    test_accuracy: Annotated[Number, Field(ge=0, le=1)]  # on MNIST's 10,000 test digits
 
 
 class Classifier(nn.Module):

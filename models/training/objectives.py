@@ -10,12 +10,12 @@ from torch import Generator, Tensor
 from models.autoencoder import Autoencoder
 from models.distributions import DiagonalGaussian, FullGaussian
 from models.laplace import laplace_approximation
-from models.strict import PositiveCount, Strict
+from models.strict import Number, PositiveCount, Strict
 from models.vae import VAE
 
 CODES = 512  # decoded at once where no gradient is wanted: what is computed of them stays near the core
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegative = Annotated[Number, Field(ge=0)]
 
 
 class Elbo(Strict):

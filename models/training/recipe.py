@@ -5,24 +5,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StrictBool, ValidationError, model_validator
 
 from models.config import ModelConfig, Name, explain
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
-from models.strict import Count, PositiveCount, Strict
+from models.strict import Count, Number, PositiveCount, Strict
 from models.training.objectives import Elbo, Iwae, Objective
 
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-PositiveFinite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+PositiveFinite = Annotated[Number, Field(gt=0)]
 
 
 class DataRecipe(Strict):
     """What is done with the training digits before a model sees them."""
 
     validation: Count = 5000  # the last so many are held out; 0: none, and the last weights are kept
-    binarize: bool = True  # every pixel drawn anew, as a coin of its brightness, each time it is used
+    binarize: StrictBool = True  # every pixel drawn anew, as a coin of its brightness, each time it is used
 
 
 class OptimizationRecipe(Strict):

@@ -74,6 +74,27 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
         (("model",), {"kind": "gan"}, "kind: expected one of ae, dae, linear, vae, found 'gan'"),
         (("model",), {"input_shape": [1, 28]}, "model.input_shape.2: field required"),
         (("model",), {"input_shape": [1, -28, 28]}, "model.input_shape.1: input should be greater than 0, found -28"),
+        (
+            ("model",),
+            {"input_shape": [True, 28, 28]},
+            "model.input_shape.0: input should be a valid integer, found True",
+        ),
+        (
+            ("model",),
+            {"input_shape": [1, "28", 28]},
+            "model.input_shape.1: input should be a valid integer, found '28'",
+        ),
+        (
+            ("model",),
+            {"likelihood": {"kind": "gaussian", "sigma": True}},
+            "model.likelihood.sigma: input should be a valid number, found True",
+        ),
+        (("preprocessing",), {"box": "20"}, "preprocessing.box: input should be a valid integer, found '20'"),
+        (
+            (),
+            {"novelty": {"images": 9, "draws": 8, "quantiles": [False, "2"]}},
+            "novelty.quantiles.0: input should be a valid number, found False; novelty.quantiles.1: input should be a",
+        ),
         (("model",), {"prior": "uniform"}, "model.prior: input should be an object, found 'uniform'"),
         (("model",), {"prior": {"kind": "uniform"}}, "model.prior: input tag 'uniform' found"),
         (("model",), {"prior": {"kind": "flow"}}, "model.prior.couplings: field required"),
