@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.checkpoint import save_checkpoint
@@ -20,7 +21,8 @@ def fit(recipe: Recipe, data: TrainingData, out: Path, progress: Progress, prove
 
     Raises: RecipeError: if the digits do not determine the weights. OSError.
     """
-    model = build(recipe.model)
+    with torch.random.fork_rng():  # what it begins with is drawn, and then written over
+        model = build(recipe.model)
     try:
         model.fit(data.images)
     except ValueError as error:

@@ -65,6 +65,12 @@ def test_the_checkpoint_has_the_weights_that_the_kind_fits(tmp_path: Path, digit
     assert checkpoint.config.novelty.images == 100
 
 
+def test_torchs_own_generator_is_left_alone(tmp_path: Path, digits: Digits) -> None:
+    before = torch.get_rng_state()
+    train(recipe(), digits, tmp_path, threads=1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_a_run_is_not_begun_over_another_and_resuming_it_changes_nothing(tmp_path: Path, digits: Digits) -> None:
     train(recipe(), digits, tmp_path, threads=1)
     before = contents(tmp_path)
