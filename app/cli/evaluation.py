@@ -68,14 +68,14 @@ def evaluate(
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from error
     if unlike:
-        figures["unlike"] = readable(unlike.name)
+        figures["unlike"] = readable(unlike.resolve().name)
     if odd := _not_finite(figures):
         raise CheckpointError(f"{checkpoint}: expected finite figures, found {', '.join(odd)}")
     failures = []
     try:  # what has taken long is written before it is printed, and all of it tried
-        if update and (failed := _update(loaded, digits, figures)):
-            failures.append(failed)
         if out and (failed := _report(loaded, digits, figures, out, seed)):
+            failures.append(failed)
+        if update and (failed := _update(loaded, digits, figures)):  # takes the folder away from who works in it
             failures.append(failed)
         typer.echo(json.dumps(figures, indent=2))
     finally:
@@ -104,7 +104,7 @@ def _check_writable(checkpoint: Path | None, out: Path | None) -> None:
 
 
 def _update(loaded: "Checkpoint", digits: "Digits", figures: "Figures") -> str | None:
-    """Put the figures into the checkpoint. Returns: why that failed, if it did; `_report` too."""
+    """Put the figures into the checkpoint. Returns: why that failed, if it did; so does `_report`."""
     from models.checkpoint import update_checkpoint
     from models.errors import CheckpointError
 
@@ -123,7 +123,7 @@ def _report(loaded: "Checkpoint", digits: "Digits", figures: "Figures", out: Pat
     from models.evaluation.report import write_report
 
     try:
-        pictures = draw_pictures(loaded.model, digits, figures, loaded.path.parent, seed)
+        pictures = draw_pictures(loaded.model, digits, figures, loaded.path.resolve().parent, seed)
         write_report(out, loaded.name, figures, pictures)
     except OSError as error:
         return f"{out}: the report cannot be written: {error.strerror}"

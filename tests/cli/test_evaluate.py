@@ -92,6 +92,19 @@ def test_out_and_update_write_a_report_the_card_and_a_map(mnist: Path, tmp_path:
     np.testing.assert_allclose(after.map.mean, codes, atol=1e-2)
 
 
+def test_the_folder_at_hand_has_a_name_and_a_run_around_it(mnist: Path, tmp_path: Path) -> None:
+    checkpoint = save(tmp_path / "checkpoint", mnist=mnist)
+    for file in mnist.glob("*.gz"):
+        (checkpoint / file.name).symlink_to(file)
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "negative_elbo": 200.0}\n')
+    (tmp_path / "o").mkdir()
+    options = ["--data", ".", "--unlike", ".", "--samples", "1", "--out", "../report", "--update"]
+    end = run_reparam(["evaluate", ".", *options], tmp_path / "o", folder=checkpoint)
+    assert (end.status, end.stderr) == (0, "")
+    assert load_checkpoint(checkpoint).config.metrics["unlike"] == "checkpoint"
+    assert (tmp_path / "report" / "training.png").is_file()
+
+
 def test_codes_that_a_map_cannot_hold_are_told_and_the_figures_kept(mnist: Path, tmp_path: Path) -> None:
     config = ModelConfig.model_validate(
         {
@@ -152,8 +165,8 @@ def test_all_of_the_outputs_are_tried_and_what_failed_is_told(
     monkeypatch.setattr("models.evaluation.report.write_atomically", full)
     end = CliRunner().invoke(cli, arguments)
     assert str(end.exception) == (
-        f"{checkpoint}: cannot be written, and is as it was: No space left on device; "
-        f"{out}: the report cannot be written: No space left on device"
+        f"{out}: the report cannot be written: No space left on device; "
+        f"{checkpoint}: cannot be written, and is as it was: No space left on device"
     )
     assert "test_nll_nats" in json.loads(end.stdout)
 
