@@ -11,7 +11,7 @@ from models.errors import DataError, ShapeError
 from models.evaluation.batches import Progress, in_batches, unseen
 from models.evaluation.classifier import load_classifier
 from models.evaluation.codes import NEIGHBOURS, active_units, codes, probe_figures
-from models.evaluation.likelihood import Precision, bound_figures, nll_figures
+from models.evaluation.likelihood import Precision, bound_figures, check_samples, nll_figures
 from models.evaluation.reconstruction import reconstruction_figures
 from models.evaluation.samples import sample_figures
 from models.evaluation.surprise import novelty_figures
@@ -49,12 +49,14 @@ def evaluate(
         samples: K, the importance samples an image of the NLL.
         precision: of the networks' products in the NLL.
     Returns: the figures that `models.card.METRICS` explains; `test_kl_by_latent_nats` besides, a list.
-    Raises: InputError: if the digits are no images. ShapeError: if the model takes images of another size, or one that
-        is not MNIST's. DataError: if there are too few to measure by. CheckpointError: if the model gives what is not
-        finite.
+    Raises: InputError: if K is less than 1, or the digits are no images. ShapeError: if the model takes images of
+        another size, or one that is not MNIST's. DataError: if there are too few to measure by. CheckpointError: if the
+        model gives what is not finite.
     """
+    check_samples(samples)
     x = pixels(digits, model)
     fitting = None if training is None else pixels(training, model)[:TRAINING]
+    other = None if unlike is None else pixels(unlike, model)
     if training is not None and fitting is not None:
         if len(x) < 2:
             raise DataError(f"expected at least 2 test digits, found {len(x)}")
@@ -82,7 +84,6 @@ def evaluate(
     if isinstance(model, VAE):
         figures |= sample_figures(model, load_classifier(), x, fitting, seed, progress)
     if novelty:
-        other = None if unlike is None else pixels(unlike, model)
         figures |= novelty_figures(model, novelty, x, other, seed, progress)
     if isinstance(model, VAE):
         figures |= nll_figures(model, seen, samples, precision, generator, progress)

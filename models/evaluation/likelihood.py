@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.distributions import DiagonalGaussian, FullGaussian
+from models.errors import InputError
 from models.evaluation.batches import Progress, unseen
 from models.laplace import laplace_approximation
 from models.linear import LinearVAE
@@ -75,6 +76,12 @@ def _near_posterior(model: VAE, x: Tensor) -> FullGaussian | None:
         return None
 
 
+def check_samples(samples: int) -> None:
+    """Raises: InputError: if there is none of the K importance samples."""
+    if samples < 1:
+        raise InputError(f"samples: expected 1 or more, found {samples}")
+
+
 class Evidence(NamedTuple):
     """Estimates of log p(x), each (N,) in nats."""
 
@@ -101,9 +108,11 @@ def importance_sample(
         samples: K, the importance samples an image.
         proposal: from which K // 2 of them are drawn.
         chunk: how many of the K are decoded at once: memory is N * chunk * D floats.
+    Raises: InputError: if K is less than 1.
     Source: Burda, Grosse & Salakhutdinov 2016, equation 8; Rezende, Mohamed & Wierstra 2014, appendix E; for the
     mixture Owen & Zhou 2000, "Safe and Effective Importance Sampling", section 3.
     """
+    check_samples(samples)
     posterior = DiagonalGaussian(*model.posterior(x))
     others = 0 if proposal is None else samples // 2
     own = samples - others

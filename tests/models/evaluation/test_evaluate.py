@@ -15,7 +15,7 @@ from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
 from models.data import Digits, load_mnist
 from models.data.pixels import binarize
-from models.errors import ShapeError
+from models.errors import InputError, ShapeError
 from models.evaluation import evaluate, importance_sample
 from models.evaluation.evaluate import pixels
 from models.evaluation.likelihood import nll_figures
@@ -151,6 +151,26 @@ def test_digits_that_are_not_mnists_size_are_an_error() -> None:
     larger = Digits(np.zeros((5, 32, 32), np.uint8), np.zeros(5, np.uint8))
     with pytest.raises(ShapeError, match=r"^expected images of 28x28 pixels, .* found 32x32$"):
         evaluate(model, larger, samples=1)
+
+
+@pytest.mark.parametrize("samples", [0, -1])
+def test_without_samples_nothing_is_begun(model: VAE, digits: Digits, samples: int) -> None:
+    told: list[str] = []
+    with pytest.raises(InputError, match=f"^samples: expected 1 or more, found {samples}$"):
+        evaluate(model, digits, samples=samples, progress=lambda what, *_: told.append(what))
+    assert not told
+    with pytest.raises(InputError, match=f"^samples: expected 1 or more, found {samples}$"):
+        importance_sample(model, pixels(digits, model), samples, torch.Generator())
+
+
+@pytest.mark.parametrize("none", ["digits", "training", "unlike"])
+def test_without_digits_nothing_is_begun(model: VAE, digits: Digits, none: str) -> None:
+    told: list[str] = []
+    novelty = fit_novelty(model, pixels(digits, model))
+    given: dict[str, Any] = {"digits": digits, "novelty": novelty, none: first(digits, 0)}
+    with pytest.raises(InputError, match=r"^expected one image or more, uint8 .*, found uint8 \(0, 28, 28\)$"):
+        evaluate(model, **given, progress=lambda what, *_: told.append(what))
+    assert not told
 
 
 LATENTS = 3
