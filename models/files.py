@@ -9,14 +9,21 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from models.errors import CheckpointError
+
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2  # linux/fs.h
 ZOO = Path(__file__).resolve().parent / "zoo"
 
 
 def checkpoint_folder(model: str) -> Path:
-    """Where a checkpoint lies that is named by its name in the zoo, or by a path (with a /)."""
-    return Path(model) if "/" in model or not model else ZOO / model
+    """Where a checkpoint lies that is named by its name in the zoo, or by a path (with a /).
+
+    Raises: CheckpointError: if it is not named at all.
+    """
+    if not model:
+        raise CheckpointError("expected the name or the folder of a checkpoint, found an empty name")
+    return Path(model) if "/" in model else ZOO / model
 
 
 def shipped_names() -> list[str]:

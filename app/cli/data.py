@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.folders import folder as folder_of
+
 if TYPE_CHECKING:
     from models.data import FetchEvent
 
@@ -15,7 +17,9 @@ data = typer.Typer(name="data", help="Get MNIST, and look at what is in a folder
 
 @data.command(epilog="Example: reparam data fetch --to data/mnist")
 def fetch(
-    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to put the four files into.")] = FOLDER,
+    to: Annotated[
+        Path, typer.Option(parser=folder_of, metavar="DIR", help="The folder to put the four files into.")
+    ] = FOLDER,
     mirror: Annotated[
         list[str] | None,
         typer.Option(metavar="URL", help="Ask this server instead of MNIST's public mirrors. May be repeated."),
@@ -50,7 +54,9 @@ def fetch(
 
 @data.command(epilog="Example: reparam data info data/mnist")
 def info(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the four files.")] = FOLDER,
+    folder: Annotated[
+        Path, typer.Argument(parser=folder_of, metavar="DIR", help="The folder of the four files.")
+    ] = FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what each of the four files holds: count, shape, type, sha256, and if it is the published one."""

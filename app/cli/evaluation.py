@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from app.cli.folders import folder
 from app.cli.memory import keep_freed_memory
 from app.cli.training import DATA
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's folder.")],
+    checkpoint: Annotated[Path, typer.Argument(parser=folder, metavar="CHECKPOINT", help="The checkpoint's folder.")],
     data: DATA = Path("data/mnist"),
     samples: Annotated[int, typer.Option(min=1, help="Importance samples an image, K.")] = 1000,
     precision: Annotated[
@@ -26,10 +27,15 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything that is drawn.")] = 0,
     unlike: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Other images, in files named as MNIST's: they should surprise the model."),
+        typer.Option(
+            parser=folder,
+            metavar="DIR",
+            help="Other images, in files named as MNIST's: they should surprise the model.",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write figures.json, report.md and pictures there.")
+        Path | None,
+        typer.Option(parser=folder, metavar="DIR", help="Write figures.json, report.md and pictures there."),
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Write the figures into the checkpoint and its card.")

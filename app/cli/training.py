@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
+from app.cli.folders import folder
 from app.cli.memory import keep_freed_memory
 
-DATA = Annotated[Path, typer.Option(metavar="DIR", help="The folder with MNIST's four files.")]
+DATA = Annotated[Path, typer.Option(parser=folder, metavar="DIR", help="The folder with MNIST's four files.")]
 
 
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, and how.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run goes; DIR/checkpoint can be served.")],
+    out: Annotated[
+        Path, typer.Option(parser=folder, metavar="DIR", help="Where the run goes; DIR/checkpoint can be served.")
+    ],
     data: DATA = Path("data/mnist"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR, if one began there.")] = False,
     threads: Annotated[

@@ -19,8 +19,8 @@ def load_start(recipe: Recipe) -> Checkpoint | None:
     """
     if recipe.start is None:
         return None
-    folder = checkpoint_folder(recipe.start)
     try:
+        folder = checkpoint_folder(recipe.start)
         start = load_checkpoint(folder)
     except CheckpointError as error:
         raise RecipeError(f"start: {error}") from error

@@ -119,6 +119,7 @@ def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
         (("decode", "complex.npy"), "complex.npy: expected latent vectors"),
         (("decode", "larger-than-memory.npy"), "larger-than-memory.npy: expected latent vectors"),
         (("decode", "archive.npy"), "archive.npy: expected latent vectors, N lists of 40 numbers: 'mean is not a file"),
+        (("sample", "--model", ""), "error: expected the name or the folder of a checkpoint, found an empty name"),
         (("sample", "--out", "digits.gif"), "expected a name ending in .png, .npy, found .gif"),
     ],
 )

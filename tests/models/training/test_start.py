@@ -42,6 +42,11 @@ def message(digits: Digits, out: Path, plan: Any) -> str:
     return str(caught.value)
 
 
+def test_an_empty_name_is_no_start(tmp_path: Path, digits: Digits) -> None:
+    said = message(digits, tmp_path / "run", recipe(""))
+    assert said == "start: expected the name or the folder of a checkpoint, found an empty name"
+
+
 def test_a_run_begins_with_the_checkpoints_weights_and_says_so(tmp_path: Path, digits: Digits, start: Path) -> None:
     train(recipe(start), digits, tmp_path / "run", threads=1)
     kept = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
