@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with `config.json`, `model.safetensors` and a model card, `README.md`.
+"""Checkpoints: a folder with `config.json`, `model.safetensors`, a model card, `README.md`, and for two latents a map.
 
 Loading is strict and never runs what it reads: there is no pickle here.
 """
