@@ -13,8 +13,7 @@ from PIL import Image
 
 from app.errors import PROBLEMS
 from app.routes import health, metrics, v2
-from models.training.objectives import Elbo, Iwae
-from models.training.recipe import DataRecipe, OptimizationRecipe, Recipe
+from models.recipe import DataRecipe, Elbo, Iwae, OptimizationRecipe, Recipe
 from scripts import draw_why_variational
 from tests.conftest import ROOT
 

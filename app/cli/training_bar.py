@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.recipe import Elbo
 from models.training import EpochReport, Recipe, Reporter
-from models.training.objectives import Elbo
 
 REFRESH_S = 0.2
 SMOOTHING = 0.02  # of the terms on the bar: a single batch's are too restless to read

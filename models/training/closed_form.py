@@ -9,9 +9,9 @@ from torch import Tensor
 from models.checkpoint import save_checkpoint
 from models.errors import RecipeError
 from models.kinds import build
+from models.recipe import Recipe
 from models.training.folder import CHECKPOINT_FOLDER
 from models.training.observation import TrainingData
-from models.training.recipe import Recipe
 from models.training.state import Progress, save_state
 from models.training.validation import validate
 

@@ -17,7 +17,7 @@ from models.checkpoint import CONFIG_FILE, FILES, read_config
 from models.data import Digits
 from models.errors import CheckpointError, TrainingError
 from models.files import remove_unfinished
-from models.training.recipe import Recipe, recorded
+from models.recipe import Recipe, recorded
 from models.training.reporting import METRICS_FILE, log_is_of_first_epoch
 from models.training.state import STATE_FILE, Progress, read_progress
 

@@ -14,10 +14,10 @@ from models.autoencoder import Autoencoder
 from models.checkpoint import save_checkpoint
 from models.errors import TrainingError
 from models.kinds import build
+from models.recipe import OptimizationRecipe, Recipe
 from models.training.folder import CHECKPOINT_FOLDER, writing
 from models.training.objectives import bound
 from models.training.observation import TrainingData, noise_of, observe
-from models.training.recipe import OptimizationRecipe, Recipe
 from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
 from models.training.start import begin_with, load_start

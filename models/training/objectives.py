@@ -1,70 +1,18 @@
 """What training maximises: a lower bound on log p(x), or a variation on it."""
 
 import math
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+from typing import NamedTuple
 
 import torch
-from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from models.autoencoder import Autoencoder
 from models.distributions import DiagonalGaussian, FullGaussian
 from models.laplace import laplace_approximation
-from models.strict import Number, PositiveCount, Strict
+from models.recipe import Elbo, Iwae
 from models.vae import VAE
 
 CODES = 512  # decoded at once where no gradient is wanted: what is computed of them stays near the core
-
-NonNegative = Annotated[Number, Field(ge=0)]
-
-
-class Elbo(Strict):
-    """The evidence lower bound; for a deterministic autoencoder its one term, log p(x|z).
-
-    Source: Higgins et al. 2017, equation 4, for beta; Kingma et al. 2016, equation 15, for free bits.
-    """
-
-    name: ClassVar[str] = "ELBO"  # the bound's
-    kind: Literal["elbo"] = "elbo"
-    beta: NonNegative = 1.0  # the weight of the KL: 1 is the bound itself
-    free_nats: NonNegative = 0.0  # of KL left unpriced: of each latent, or under a flow of all together
-
-    def at(self, epoch: int) -> "Elbo | Iwae":  # noqa: ARG002  the same in every one
-        """The objective of epoch 1, 2, ..."""
-        return self
-
-
-class Iwae(Strict):
-    """The importance-weighted bound, which K samples tighten (Burda, Grosse & Salakhutdinov 2016, equation 8).
-
-    A sample's share of the gradient is its share of the weight, and most have next to none. With `resampled` the
-    gradient is taken of that many alone, drawn in proportion to their weights: of the same expectation, for a passage
-    forward a sample and a passage back for each of the few.
-
-    A small encoder's samples lie where the posterior is not, and the bound then holds the decoder to codes that such an
-    encoder can find. With `proposal` "laplace" the samples come from a Laplace approximation of p(z|x) instead, for
-    Z + 6 passages forward more an image: the decoder and the prior learn by them, and the encoder by its own ELBO.
-    """
-
-    name: ClassVar[str] = "IWAE bound"
-    kind: Literal["iwae"] = "iwae"
-    samples: Annotated[int, Field(strict=True, ge=2, le=1000)]
-    resampled: PositiveCount | None = None
-    proposal: Literal["laplace"] | None = None  # left out: the encoder's posterior
-    from_epoch: PositiveCount = 1  # before it the ELBO, of which a step costs one sample
-
-    @model_validator(mode="after")
-    def _fewer(self) -> Self:
-        if self.resampled is not None and self.resampled >= self.samples:
-            raise ValueError(f"expected fewer resampled than samples, found {self.resampled} of {self.samples}")
-        return self
-
-    def at(self, epoch: int) -> "Elbo | Iwae":
-        """The objective of epoch 1, 2, ..."""
-        return self if epoch >= self.from_epoch else Elbo()
-
-
-Objective = Annotated[Elbo | Iwae, Field(discriminator="kind")]
 
 
 class Bound(NamedTuple):

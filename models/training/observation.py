@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from models.data import Digits
 from models.data.pixels import as_vectors, binarize
-from models.training.recipe import DataRecipe
+from models.recipe import DataRecipe
 
 
 class TrainingData(NamedTuple):

@@ -13,11 +13,11 @@ from models.data import Digits
 from models.data.pixels import check_images
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
+from models.recipe import Recipe, recorded
 from models.training.closed_form import fit
 from models.training.folder import CHECKPOINT_FOLDER, find_progress, locked, writing
 from models.training.loop import Loop
 from models.training.observation import TrainingData
-from models.training.recipe import Recipe, recorded
 from models.training.reporting import Reporter
 from models.training.start import load_start
 from models.training.state import Progress, read_progress

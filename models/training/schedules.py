@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from models.training.recipe import OptimizationRecipe
+from models.recipe import OptimizationRecipe
 
 
 def learning_rate(step: int, steps: int, recipe: OptimizationRecipe) -> float:

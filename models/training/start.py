@@ -9,7 +9,7 @@ from models.errors import CheckpointError, RecipeError
 from models.files import checkpoint_folder
 from models.kinds import build
 from models.networks import MLP, ResidualDecoder, ResidualEncoder
-from models.training.recipe import Recipe
+from models.recipe import Recipe
 
 
 def load_start(recipe: Recipe) -> Checkpoint | None:

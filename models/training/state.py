@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.errors import TrainingError
 from models.files import write_atomically
-from models.training.recipe import Recipe
+from models.recipe import Recipe
 
 STATE_FILE = "state.safetensors"
 ADAM_TENSORS = ("step", "exp_avg", "exp_avg_sq")

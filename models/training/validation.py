@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.training.objectives import Iwae, bound
+from models.recipe import Iwae, Recipe
+from models.training.objectives import bound
 from models.training.observation import noise_of, observe
-from models.training.recipe import Recipe
 
 BATCH = 1000  # draws from the posterior at once
 

@@ -12,7 +12,8 @@ from models.config import ModelConfig
 from models.deterministic import AE
 from models.kinds import build
 from models.priors import Flow
-from models.training.objectives import Bound, Elbo, Iwae, bound
+from models.recipe import Elbo, Iwae
+from models.training.objectives import Bound, bound
 from models.vae import VAE
 from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, mixed, some_images
 from tests.models.tiny import binary_images, tiny

@@ -15,10 +15,11 @@ from models.data import Digits
 from models.data.pixels import as_vectors
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
+from models.recipe import Elbo, Iwae
 from models.training import Reporter, load_recipe, train
 from models.training import loop as loop_module
 from models.training import validation as validation_module
-from models.training.objectives import Bound, Elbo, Iwae
+from models.training.objectives import Bound
 from models.training.schedules import moving_average
 from models.training.state import STATE_FILE
 from models.training.validation import validate

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.recipe import OptimizationRecipe
+from models.recipe import OptimizationRecipe
 from models.training.schedules import kl_weight, learning_rate
 
 

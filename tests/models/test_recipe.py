@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from models.errors import RecipeError
 from models.kinds import build
-from models.training import load_recipe
+from models.recipe import load_recipe
 from models.vae import VAE
 from tests.models.training.recipes import make_recipe, write_recipe
 
-SHIPPED = sorted((Path(__file__).parents[3] / "models" / "recipes").glob("*.toml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "models" / "recipes").glob("*.toml"))
 
 
 def message(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, StrictBool, ValidationError, model_validator
@@ -12,9 +12,9 @@ from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
 from models.strict import Count, Number, PositiveCount, Strict
-from models.training.objectives import Elbo, Iwae, Objective
 
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
+NonNegative = Annotated[Number, Field(ge=0)]
 PositiveFinite = Annotated[Number, Field(gt=0)]
 
 
@@ -23,6 +23,55 @@ class DataRecipe(Strict):
 
     validation: Count = 5000  # the last so many are held out; 0: none, and the last weights are kept
     binarize: StrictBool = True  # every pixel drawn anew, as a coin of its brightness, each time it is used
+
+
+class Elbo(Strict):
+    """The evidence lower bound; for a deterministic autoencoder its one term, log p(x|z).
+
+    Source: Higgins et al. 2017, equation 4, for beta; Kingma et al. 2016, equation 15, for free bits.
+    """
+
+    name: ClassVar[str] = "ELBO"  # the bound's
+    kind: Literal["elbo"] = "elbo"
+    beta: NonNegative = 1.0  # the weight of the KL: 1 is the bound itself
+    free_nats: NonNegative = 0.0  # of KL left unpriced: of each latent, or under a flow of all together
+
+    def at(self, epoch: int) -> "Elbo | Iwae":  # noqa: ARG002  the same in every one
+        """The objective of epoch 1, 2, ..."""
+        return self
+
+
+class Iwae(Strict):
+    """The importance-weighted bound, which K samples tighten (Burda, Grosse & Salakhutdinov 2016, equation 8).
+
+    A sample's share of the gradient is its share of the weight, and most have next to none. With `resampled` the
+    gradient is taken of that many alone, drawn in proportion to their weights: of the same expectation, for a passage
+    forward a sample and a passage back for each of the few.
+
+    A small encoder's samples lie where the posterior is not, and the bound then holds the decoder to codes that such an
+    encoder can find. With `proposal` "laplace" the samples come from a Laplace approximation of p(z|x) instead, for
+    Z + 6 passages forward more an image: the decoder and the prior learn by them, and the encoder by its own ELBO.
+    """
+
+    name: ClassVar[str] = "IWAE bound"
+    kind: Literal["iwae"] = "iwae"
+    samples: Annotated[int, Field(strict=True, ge=2, le=1000)]
+    resampled: PositiveCount | None = None
+    proposal: Literal["laplace"] | None = None  # left out: the encoder's posterior
+    from_epoch: PositiveCount = 1  # before it the ELBO, of which a step costs one sample
+
+    @model_validator(mode="after")
+    def _fewer(self) -> Self:
+        if self.resampled is not None and self.resampled >= self.samples:
+            raise ValueError(f"expected fewer resampled than samples, found {self.resampled} of {self.samples}")
+        return self
+
+    def at(self, epoch: int) -> "Elbo | Iwae":
+        """The objective of epoch 1, 2, ..."""
+        return self if epoch >= self.from_epoch else Elbo()
+
+
+Objective = Annotated[Elbo | Iwae, Field(discriminator="kind")]
 
 
 class OptimizationRecipe(Strict):
