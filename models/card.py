@@ -1,14 +1,16 @@
 """The model card: `config.json` told to a person."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from models.config import CheckpointConfig
 from models.kinds import KINDS
 from models.likelihoods import GaussianSpec
 from models.priors import StandardNormalSpec
+from models.recipe import Recipe, load_recipe
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 SAME = (
@@ -231,15 +233,14 @@ def _making(config: CheckpointConfig) -> str:
 
 
 def _is_shipped(name: str, recorded: object) -> bool:
-    """Whether the recipe that a checkpoint records says all that the shipped one of its name says."""
+    """Whether the recipe that a checkpoint records is the shipped one of its name, with what either leaves out."""
     path = RECIPES / f"{name}.toml"
-    return path.exists() and _holds(recorded, tomllib.loads(path.read_text(encoding="utf-8")))
-
-
-def _holds(whole: object, part: object) -> bool:
-    if isinstance(part, dict):
-        return isinstance(whole, dict) and all(_holds(whole.get(key), value) for key, value in part.items())
-    return whole == part
+    if not path.exists():
+        return False
+    try:
+        return Recipe.model_validate(recorded) == load_recipe(path)
+    except ValidationError:
+        return False
 
 
 def _limits() -> str:

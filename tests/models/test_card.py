@@ -5,6 +5,7 @@ import pytest
 
 from models.card import METRICS, RECIPES, render_card
 from models.config import CheckpointConfig, ModelConfig, Weights
+from models.recipe import Recipe, recorded
 from tests.models.tiny import CONFIG
 
 TRAINING = {
@@ -64,13 +65,19 @@ def test_the_card_says_where_the_weights_come_from() -> None:
 def test_the_card_of_a_shipped_recipe_on_mnist_says_how_to_make_it_again() -> None:
     made = "reparam train models/recipes/mnist-mlp.toml"
     assert made in render_card(config(name="mnist-mlp", training=SHIPPED))
+    whole = recorded(Recipe.model_validate(SHIPPED["recipe"]))
+    assert whole != SHIPPED["recipe"]  # which leaves some to the defaults
+    assert made in render_card(config(name="mnist-mlp", training=SHIPPED | {"recipe": whole}))
     other_data = {key: value for key, value in SHIPPED.items() if key != "data_licence"}
     recipe: Any = SHIPPED["recipe"]
+    clipped = recipe | {"training": recipe["training"] | {"clip_norm": 1.0}}  # of which the shipped one says nothing
     faster = recipe | {"training": recipe["training"] | {"learning_rate": 0.1}}
     for card in (
         render_card(config(training=SHIPPED)),  # whose recipe nobody else has
         render_card(config(name="mnist-mlp", training=other_data)),
         render_card(config(name="mnist-mlp", training=SHIPPED | {"recipe": faster})),
+        render_card(config(name="mnist-mlp", training=SHIPPED | {"recipe": clipped})),
+        render_card(config(name="mnist-mlp", training=SHIPPED | {"recipe": recipe | {"start": "mnist-2d"}})),
         render_card(config(name="mnist-mlp", training=TRAINING)),
     ):
         assert "reparam train" not in card and "data fetch" not in card
