@@ -46,7 +46,7 @@ def evaluate(
 
     from app.cli.evaluation_bar import EvaluationBar
     from models.checkpoint import load_checkpoint
-    from models.data import load_mnist, readable
+    from models.data import load_mnist, origin, readable
     from models.errors import CheckpointError
     from models.evaluation import evaluate as measure
 
@@ -55,6 +55,7 @@ def evaluate(
         import models.evaluation.report  # noqa: F401  first of all: a missing package is told at once
     loaded = load_checkpoint(checkpoint)
     digits, training = load_mnist(data, "test"), load_mnist(data, "train")
+    source = origin(data, "test")
     if unlike and not loaded.config.novelty:
         raise CheckpointError(f"{checkpoint}: --unlike expects novelty quantiles, found none: no digits were held out")
     _check_writable(checkpoint if update else None, out)
@@ -73,6 +74,8 @@ def evaluate(
             )
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from error
+    if "data_licence" not in source:  # it is not MNIST's own file, of which a card's figures are
+        figures["test_data"] = source["data"]
     if unlike:
         figures["unlike"] = readable(unlike.resolve().name)
     if odd := _not_finite(figures):

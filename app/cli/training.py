@@ -38,7 +38,7 @@ def train(
     keep_freed_memory()
     plan = load_recipe(recipe)
     digits = load_mnist(data, "train")
-    provenance = origin(data) | {"commit": _commit()}
+    provenance = origin(data, "train") | {"commit": _commit()}
     bar = TrainingBar(plan)
     try:
         end = run(plan, digits, out, resume=resume, threads=threads, provenance=provenance, reporter=bar)

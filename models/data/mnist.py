@@ -78,17 +78,18 @@ def info(folder: Path) -> list[FileInfo]:
     return [_file_info(path, SHA256[name]) for name, path in zip(SHA256, find_files(Path(folder), SHA256), strict=True)]
 
 
-def origin(folder: Path) -> dict[str, str]:
-    """Where the training images of `folder` come from and under what licence, as far as it is known: for a model card.
+def origin(folder: Path, split: Literal["train", "test"]) -> dict[str, str]:
+    """Where a split's images in `folder` come from and under what licence, as far as it is known: for a model card.
 
     Raises: DataError: if they are missing or damaged.
     """
-    name, _ = SPLITS["train"]
+    name, _ = SPLITS[split]
     (path,) = find_files(Path(folder), [name])
+    digits, count = ("training", 60_000) if split == "train" else ("test", 10_000)
     if sha256_unpacked(path) == SHA256[name]:
-        return {"data": "MNIST, training digits (LeCun, Cortes & Burges)", "data_licence": "CC BY-SA 3.0"}
+        return {"data": f"MNIST, {digits} digits (LeCun, Cortes & Burges)", "data_licence": "CC BY-SA 3.0"}
     name = readable(f"{path.resolve().parent.name}/{path.name}")
-    return {"data": f"`{name}`, which is not MNIST's own file of 60,000 digits"}
+    return {"data": f"`{name}`, which is not MNIST's own file of {count:,} digits"}
 
 
 def readable(name: str) -> str:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from app.cli.commands import cli
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import ModelConfig
-from models.data import load_mnist, write_idx
+from models.data import SHA256, load_mnist, write_idx
+from models.data.unpacked import sha256_unpacked
 from models.kinds import build
 from models.novelty import fit_novelty
 from models.vae import VAE
@@ -78,6 +79,8 @@ def test_out_and_update_write_a_report_the_card_and_a_map(mnist: Path, tmp_path:
     end = evaluate(checkpoint, mnist, tmp_path / "o", *options)
     assert (end.status, end.stderr) == (0, "")
     figures = json.loads(end.stdout)
+    expected = f"`{mnist.name}/t10k-images-idx3-ubyte.gz`, which is not MNIST's own file of 10,000 digits"
+    assert figures["test_data"] == expected  # of which it is a part
     assert figures["unlike"] == mnist.name and figures["nll_precision"] == "bfloat16"
     assert figures["novelty_auroc_unlike"] == pytest.approx(0.5)  # which are the same digits
     assert json.loads((out / "figures.json").read_text()) == figures
@@ -103,6 +106,15 @@ def test_the_folder_at_hand_has_a_name_and_a_run_around_it(mnist: Path, tmp_path
     assert (end.status, end.stderr) == (0, "")
     assert load_checkpoint(checkpoint).config.metrics["unlike"] == "checkpoint"
     assert (tmp_path / "report" / "training.png").is_file()
+
+
+def test_figures_of_mnists_own_digits_need_no_name(
+    checkpoint: Path, mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "t10k-images-idx3-ubyte"
+    monkeypatch.setitem(SHA256, name, sha256_unpacked(mnist / f"{name}.gz"))
+    end = CliRunner().invoke(cli, ["evaluate", str(checkpoint), "--data", str(mnist), "--samples", "1"])
+    assert end.exit_code == 0 and "test_data" not in json.loads(end.stdout)
 
 
 def test_codes_that_a_map_cannot_hold_are_told_and_the_figures_kept(mnist: Path, tmp_path: Path) -> None:

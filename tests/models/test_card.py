@@ -84,6 +84,15 @@ def test_the_card_of_a_shipped_recipe_on_mnist_says_how_to_make_it_again() -> No
         assert "recipe is in `config.json`" in card and "the same weights to the bit" in card
 
 
+def test_figures_of_other_digits_say_so_and_nobody_is_told_to_measure_them_again() -> None:
+    other = {"test_data": "`mine/t10k-images-idx3-ubyte`, which is not MNIST's own", "unlike": "shoes"}
+    card = render_card(config(name="mnist-mlp", training=SHIPPED, metrics=other))
+    assert rows(card)["test data"] == other["test_data"]
+    assert "reparam train" in card and "reparam evaluate" not in card and "data/shoes" not in card
+    known = render_card(config(name="mnist-mlp", training=SHIPPED, metrics={"test_images": 10_000}))
+    assert "reparam evaluate" in known and "test data" not in rows(known)
+
+
 def test_the_card_says_what_the_model_is() -> None:
     card = render_card(config())
     assert card.startswith("---\nlicense: ")

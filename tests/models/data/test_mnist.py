@@ -2,6 +2,7 @@ import gzip
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,19 +132,26 @@ def test_the_subset_is_what_its_readme_says(mnist: Path) -> None:
         assert read_idx(file.path).shape == file.shape
 
 
-def test_where_images_come_from_is_said_of_mnists_own_files_alone(mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert origin(mnist) == {
-        "data": "`mnist/train-images-idx3-ubyte.gz`, which is not MNIST's own file of 60,000 digits"
-    }
+@pytest.mark.parametrize(
+    ("split", "name", "count", "digits"),
+    [
+        ("train", "train-images-idx3-ubyte", "60,000", "training digits"),
+        ("test", "t10k-images-idx3-ubyte", "10,000", "test digits"),
+    ],
+)
+def test_where_images_come_from_is_said_of_mnists_own_files_alone(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch, split: Any, name: str, count: str, digits: str
+) -> None:
+    assert origin(mnist, split) == {"data": f"`mnist/{name}.gz`, which is not MNIST's own file of {count} digits"}
     of_file = {file.path.name.removesuffix(".gz"): file.sha256 for file in info(mnist)}
-    monkeypatch.setitem(SHA256, "train-images-idx3-ubyte", of_file["train-images-idx3-ubyte"])
-    known = origin(mnist)
-    assert "LeCun, Cortes & Burges" in known["data"] and known["data_licence"] == "CC BY-SA 3.0"
+    monkeypatch.setitem(SHA256, name, of_file[name])
+    known = {"data": f"MNIST, {digits} (LeCun, Cortes & Burges)", "data_licence": "CC BY-SA 3.0"}
+    assert origin(mnist, split) == known
 
 
 def test_a_name_that_is_no_text_is_told_as_text(tmp_path: Path, mnist: Path) -> None:
     assert readable("mnist") == "mnist"
     folder = tmp_path / os.fsdecode(b"d\xff")
     shutil.copytree(mnist, folder)
-    told = origin(folder)["data"]
+    told = origin(folder, "train")["data"]
     assert told.startswith("`d\ufffd/train-images-idx3-ubyte")
