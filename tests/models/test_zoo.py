@@ -45,6 +45,11 @@ def test_mnist_mlp_is_the_notes_network_and_as_good_as_its_card_says(mnist: Path
     assert found["reconstruction_mse"] <= 0.007
 
 
+def test_the_exact_likelihood_was_measured_in_full_precision() -> None:
+    stated = load_checkpoint(ROOT / "models" / "zoo" / "mnist-linear").config.metrics
+    assert (stated["nll_samples"], stated["nll_precision"]) == (1, "float32")
+
+
 @pytest.mark.parametrize("name", ["mnist-mlp", "mnist-2d"])
 def test_half_the_room_is_room_enough(name: str, mnist: Path) -> None:
     model = load_checkpoint(ROOT / "models" / "zoo" / name).model
