@@ -43,11 +43,12 @@ def evaluate(
 ) -> None:
     """Measure a model on the test digits, by what applies to its kind, and print the figures as JSON."""
     import json
+    from functools import partial
 
     from app.cli.evaluation_bar import EvaluationBar
     from models.checkpoint import load_checkpoint
     from models.data import load_mnist, origin, readable
-    from models.errors import CheckpointError
+    from models.errors import CheckpointError, ReparamError
     from models.evaluation import evaluate as measure
 
     keep_freed_memory()
@@ -80,16 +81,20 @@ def evaluate(
         figures["unlike"] = readable(unlike.resolve().name)
     if odd := _not_finite(figures):
         raise CheckpointError(f"{checkpoint}: expected finite figures, found {', '.join(odd)}")
+    # What has taken long is written before it is printed, and all of it tried.
+    writes = [partial(_report, loaded, digits, figures, out, seed)] if out else []
+    writes += [partial(_update, loaded, digits, figures)] if update else []  # takes the folder from who works in it
     failures = []
-    try:  # what has taken long is written before it is printed, and all of it tried
-        if out and (failed := _report(loaded, digits, figures, out, seed)):
-            failures.append(failed)
-        if update and (failed := _update(loaded, digits, figures)):  # takes the folder away from who works in it
-            failures.append(failed)
+    for write in writes:
+        try:
+            write()
+        except ReparamError as error:
+            failures.append(str(error))
+    try:
         typer.echo(json.dumps(figures, indent=2))
     finally:
         if failures:
-            raise CheckpointError("; ".join(failures))
+            raise ReparamError("; ".join(failures))
 
 
 def _check_writable(checkpoint: Path | None, out: Path | None) -> None:
@@ -112,22 +117,19 @@ def _check_writable(checkpoint: Path | None, out: Path | None) -> None:
             raise DataError(f"{out}: expected a folder for the report: {error.strerror}") from error
 
 
-def _update(loaded: "Checkpoint", digits: "Digits", figures: "Figures") -> str | None:
-    """Put the figures into the checkpoint. Returns: why that failed, if it did; so does `_report`."""
+def _update(loaded: "Checkpoint", digits: "Digits", figures: "Figures") -> None:
     from models.checkpoint import update_checkpoint
     from models.errors import CheckpointError
 
     latent_map = _latent_map(loaded.model, digits) if loaded.model.latents == 2 else None
     try:
         update_checkpoint(loaded.path, loaded.config.weights.sha256, metrics=figures, latent_map=latent_map)
-    except CheckpointError as error:
-        return str(error)
     except OSError as error:
-        return f"{loaded.path}: cannot be written, and is as it was: {error.strerror}"
-    return None
+        raise CheckpointError(f"{loaded.path}: cannot be written, and is as it was: {error.strerror}") from error
 
 
-def _report(loaded: "Checkpoint", digits: "Digits", figures: "Figures", out: Path, seed: int) -> str | None:
+def _report(loaded: "Checkpoint", digits: "Digits", figures: "Figures", out: Path, seed: int) -> None:
+    from models.errors import DataError
     from models.evaluation.pictures import draw_pictures
     from models.evaluation.report import write_report
 
@@ -135,8 +137,7 @@ def _report(loaded: "Checkpoint", digits: "Digits", figures: "Figures", out: Pat
         pictures = draw_pictures(loaded.model, digits, figures, loaded.path.resolve().parent, seed)
         write_report(out, loaded.name, figures, pictures)
     except OSError as error:
-        return f"{out}: the report cannot be written: {error.strerror}"
-    return None
+        raise DataError(f"{out}: the report cannot be written: {error.strerror}") from error
 
 
 def _not_finite(figures: "Figures") -> list[str]:
