@@ -13,12 +13,13 @@ from uvicorn.config import STARTUP_FAILURE
 from app import logs, traces
 from app.access import Keys, check_access
 from app.engine import Engine
+from app.figures import shared_metrics
 from app.network import find_device
 from app.report import address_of, as_text, describe
 from app.server import Server
 from app.settings import Settings
 from app.starting import Starting
-from app.supervisor import Supervisor, shared_metrics
+from app.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 

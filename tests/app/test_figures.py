@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app import metrics, supervisor
-from app.supervisor import shared_metrics
+from app import figures, metrics
+from app.figures import shared_metrics
 
 
 def test_what_a_killed_supervisor_left_is_removed_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "SHARED_MEMORY", str(tmp_path))
+    monkeypatch.setattr(figures, "SHARED_MEMORY", str(tmp_path))
     monkeypatch.setenv(metrics.FOLDER, "")
     left, new, other = (tmp_path / name for name in ("reparam-metrics-left", "reparam-metrics-new", "other"))
     for folder in (left, new, other):

@@ -1,0 +1,59 @@
+"""The folder in which the workers of a service share their figures."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from app import metrics
+from models.errors import ReparamError
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  a private folder is made there
+PREFIX = "reparam-metrics-"
+NEW_S = 60  # a folder that is younger may be about to be held
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """A folder in which workers share their figures, in memory if there is any: elsewhere nothing may be writable."""
+    parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
+    try:
+        _sweep(Path(parent))
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        held = _lock(Path(folder))
+    except OSError as error:
+        raise ReparamError(
+            f"metrics of several workers: expected {SHARED_MEMORY} or a folder for temporary files "
+            f"that can be written, found neither: {error}"
+        ) from error
+    os.environ[metrics.FOLDER] = folder
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of supervisors that were killed: those that nobody holds, but for the newest, yet to be."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's, or one that is held
+            if time.time() - folder.stat().st_mtime > NEW_S:
+                held = _lock(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
+
+
+def _lock(folder: Path) -> int:
+    """Hold a folder until the descriptor is closed, or the process ends. Raises: OSError: if another one does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
