@@ -1,13 +1,14 @@
 """The folder in which the workers of a service share their figures."""
 
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from app import metrics
 from models.errors import ReparamError
@@ -16,26 +17,44 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108  a private folder is made there
 PREFIX = "reparam-metrics-"
 NEW_S = 60  # a folder that is younger may be about to be held
 
+logger = logging.getLogger(__name__)
 
-@contextmanager
-def shared_metrics() -> Iterator[None]:
-    """A folder in which workers share their figures, in memory if there is any: elsewhere nothing may be writable."""
-    parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
-    try:
-        _sweep(Path(parent))
-        folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
-        held = _lock(Path(folder))
-    except OSError as error:
-        raise ReparamError(
-            f"metrics of several workers: expected {SHARED_MEMORY} or a folder for temporary files "
-            f"that can be written, found neither: {error}"
-        ) from error
-    os.environ[metrics.FOLDER] = folder
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+
+class SharedFigures:
+    """A folder in which workers share their figures, in memory if there is any: elsewhere nothing may be writable.
+
+    It is there, and this process's, within `with`. Raises: ReparamError: if none can be made.
+    """
+
+    def __enter__(self) -> Self:
+        parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
+        try:
+            _sweep(Path(parent))
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self._held = _lock(self._folder)
+        except OSError as error:
+            raise ReparamError(
+                f"metrics of several workers: expected {SHARED_MEMORY} or a folder for temporary files "
+                f"that can be written, found neither: {error}"
+            ) from error
+        os.environ[metrics.FOLDER] = str(self._folder)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._held)
+
+    def renew(self) -> None:
+        """Make the folder again where something has removed it: without it no worker could start."""
+        with suppress(OSError):  # it is there, or cannot be made now
+            self._folder.mkdir(0o700)
+            held = _lock(self._folder)
+            os.close(self._held)
+            self._held = held
+            logger.error(
+                "%s was removed, and is made again: the metrics of workers that run are lost until they are replaced",
+                self._folder,
+            )
 
 
 def _sweep(parent: Path) -> None:

@@ -61,23 +61,23 @@ _reloads = Counter("reparam_reloads", "Checkpoints read anew.", ["model", "outco
 class _Total:
     """What is to be added to a counter."""
 
-    def __init__(self, counter: Counter) -> None:
-        self._counter, self._waiting = counter, 0
+    def __init__(self, counter: Counter, labels: tuple[str, ...]) -> None:
+        self._counter, self._labels, self._waiting = counter, labels, 0
 
     def add(self, number: int = 1) -> None:
         self._waiting += number
 
     def flush(self) -> None:
         if self._waiting:
-            self._counter.inc(self._waiting)
+            self._counter.labels(*self._labels).inc(self._waiting)
             self._waiting = 0
 
 
 class _Level:
     """What a gauge is to be set to."""
 
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge, self._value, self._changed = gauge, 0.0, True
+    def __init__(self, gauge: Gauge, labels: tuple[str, ...]) -> None:
+        self._gauge, self._labels, self._value, self._changed = gauge, labels, 0.0, True
 
     def add(self, change: float) -> None:
         self._value += change
@@ -88,15 +88,15 @@ class _Level:
 
     def flush(self) -> None:
         if self._changed:
-            self._gauge.set(self._value)
+            (self._gauge.labels(*self._labels) if self._labels else self._gauge).set(self._value)
             self._changed = False
 
 
 class _Spread:
     """What is to be observed by a histogram."""
 
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
+    def __init__(self, histogram: Histogram, labels: tuple[str, ...]) -> None:
+        self._histogram, self._labels = histogram, labels
         self._bounds = histogram._upper_bounds
         self._counts, self._sum = [0] * len(self._bounds), 0.0
 
@@ -107,10 +107,11 @@ class _Spread:
     def flush(self) -> None:
         # `observe` takes one value at a time: this is what it does, for many.
         if any(self._counts):
-            for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
+            histogram = self._histogram.labels(*self._labels)
+            for bucket, count in zip(histogram._buckets, self._counts, strict=True):
                 if count:
                     bucket.inc(count)
-            self._histogram._sum.inc(self._sum)
+            histogram._sum.inc(self._sum)
             self._counts, self._sum = [0] * len(self._bounds), 0.0
 
 
@@ -119,21 +120,21 @@ _waiting: list[_Total | _Level | _Spread] = []
 
 @cache
 def _total(counter: Counter, *labels: str) -> _Total:
-    total = _Total(counter.labels(*labels))
+    total = _Total(counter, labels)
     _waiting.append(total)
     return total
 
 
 @cache
 def _level(gauge: Gauge, *labels: str) -> _Level:
-    level = _Level(gauge.labels(*labels) if labels else gauge)
+    level = _Level(gauge, labels)
     _waiting.append(level)
     return level
 
 
 @cache
 def _spread(histogram: Histogram, *labels: str) -> _Spread:
-    spread = _Spread(histogram.labels(*labels))
+    spread = _Spread(histogram, labels)
     _waiting.append(spread)
     return spread
 
@@ -183,7 +184,7 @@ def _reload(model: str, ok: bool) -> _Total:
 
 
 def flush() -> None:
-    """Hand over what was counted since the last time."""
+    """Hand over what was counted since the last time. Raises: OSError: if workers' files cannot be made; it is kept."""
     for figure in _waiting:
         figure.flush()
 

@@ -59,6 +59,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain_delay_s, self._take_over, self._announce = drain_delay_s, take_over, started
         self._stop_at: float | None = None
+        self._shares = True
         self._reload_wanted = False
         self._reloading: asyncio.Task[None] | None = None
 
@@ -123,6 +124,12 @@ class Server(uvicorn.Server):
         self._share()
 
     def _share(self) -> None:
-        """Let the other workers see what was counted."""
-        metrics.flush()
-        self.lifespan.state["statistics"].flush()
+        """Let the other workers see what was counted; what cannot be shared now waits."""
+        shared, self._shares = self._shares, True
+        try:
+            metrics.flush()
+            self.lifespan.state["statistics"].flush()
+        except OSError as error:
+            self._shares = False
+            if shared:
+                logger.error("what is counted cannot be shared with other workers: %s", error)

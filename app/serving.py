@@ -13,7 +13,7 @@ from uvicorn.config import STARTUP_FAILURE
 from app import logs, traces
 from app.access import Keys, check_access
 from app.engine import Engine
-from app.figures import shared_metrics
+from app.figures import SharedFigures
 from app.network import find_device
 from app.report import address_of, as_text, describe
 from app.server import Server
@@ -73,7 +73,9 @@ def serve(settings: Settings, listener: socket.socket) -> int:
             return 0 if server.started else STARTUP_FAILURE
         # Here too, since a bad checkpoint must stop the start, not every worker again and again.
         engine = Engine.load(settings.checkpoint_folders(), settings.default_model, check_only=True)
-        with shared_metrics():
-            supervisor = Supervisor(config, [listener], settings.drain_delay_s, starting.close, lambda: started(engine))
+        with SharedFigures() as figures:
+            supervisor = Supervisor(
+                config, [listener], figures, settings.drain_delay_s, starting.close, lambda: started(engine)
+            )
             supervisor.run()
         return STARTUP_FAILURE if supervisor.failed else 0

@@ -15,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from app import metrics
-from app.figures import SHARED_MEMORY
+from app.figures import SHARED_MEMORY, SharedFigures
 from app.server import Server
 
 BOOT_S = 60  # until a worker is expected to answer at all
@@ -109,6 +109,7 @@ class Supervisor(Multiprocess):
         self,
         config: uvicorn.Config,
         sockets: list[socket.socket],
+        figures: SharedFigures,
         drain_delay_s: float,
         leave_port: Callable[[], None],
         started: Callable[[], None],
@@ -121,7 +122,8 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what came since the start is heard now
         self.failed = False
-        self._drain_delay_s, self._leave_port, self._announce = drain_delay_s, leave_port, started
+        self._figures, self._drain_delay_s = figures, drain_delay_s
+        self._leave_port, self._announce = leave_port, started
         self._port_is_left, self._port_is_held = Pipe(duplex=False)  # the second end, until it is closed
         self._workers: list[Worker] = []
         self._stop_s = drain_delay_s + (config.timeout_graceful_shutdown or 0) + STOP_MARGIN_S
@@ -155,6 +157,7 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Start the workers that are due, and replace those that are dead or hung."""
+        self._figures.renew()
         for i, worker in enumerate(self._workers):
             if worker.pid is None:
                 if time.monotonic() >= worker.due:

@@ -111,12 +111,12 @@ class Statistics:
         one.failed_ns += ns
 
     def flush(self) -> None:
-        """Let the other workers see what was counted."""
+        """Let the other workers see what was counted. Raises: OSError: if it cannot be written; it is kept."""
         if self._folder and self._changed:
-            self._changed = False
             staged = self._folder / f"{self._file}.new"
             staged.write_bytes(orjson.dumps(self._own, option=orjson.OPT_NON_STR_KEYS))
             staged.replace(self._folder / self._file)
+            self._changed = False
 
     async def documents(self, names: list[str]) -> list[dict[str, Any]]:
         """Of these functions, of all workers, as the extension words them."""

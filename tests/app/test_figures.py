@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app import figures, metrics
-from app.figures import shared_metrics
+from app.figures import SharedFigures
 
 
 def test_what_a_killed_supervisor_left_is_removed_and_nothing_else(
@@ -20,12 +20,30 @@ def test_what_a_killed_supervisor_left_is_removed_and_nothing_else(
         folder.mkdir()
         (folder / "counter.db").write_bytes(b"1")
     long_ago = time.time() - 3600
-    with shared_metrics():
+    with SharedFigures():
         held = Path(os.environ[metrics.FOLDER])
         assert held.parent == tmp_path
         for folder in (left, held, other):
             os.utime(folder, (long_ago, long_ago))
-        with shared_metrics():
+        with SharedFigures():
             assert not left.exists()
             assert (new / "counter.db").exists() and (other / "counter.db").exists() and held.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"reparam-metrics-new", "other"}
+
+
+def test_a_folder_that_something_removed_is_made_again_and_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(figures, "SHARED_MEMORY", str(tmp_path))
+    monkeypatch.setenv(metrics.FOLDER, "")
+    long_ago = time.time() - 3600
+    with SharedFigures() as shared:
+        folder = Path(os.environ[metrics.FOLDER])
+        folder.rmdir()
+        for _ in range(2):
+            shared.renew()
+        assert folder.stat().st_mode & 0o777 == 0o700 and len(caplog.records) == 1
+        os.utime(folder, (long_ago, long_ago))
+        with SharedFigures():
+            assert folder.exists()
+    assert not list(tmp_path.iterdir())

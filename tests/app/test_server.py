@@ -1,8 +1,10 @@
 """What a server does on signals; whole processes are in tests/e2e."""
 
 import asyncio
+import shutil
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import uvicorn
 
 from app import main
 from app.batching import OverloadedError
-from app.oip import Statistics
+from app.oip import Statistics, Took
 from app.server import Server
 from app.settings import Settings
 
@@ -95,6 +97,25 @@ def test_a_second_interrupt_ends_the_wait() -> None:
         server.handle_exit(signal.SIGINT)
         server.handle_exit(signal.SIGINT)
         assert await server.on_tick(0) and server.force_exit
+
+    asyncio.run(run())
+
+
+def test_what_cannot_be_shared_is_said_once_and_shared_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        server, _, _ = _server()
+        folder = tmp_path / "removed"
+        statistics = server.lifespan.state["statistics"] = Statistics(str(folder))
+        for lines in (1, 2):
+            statistics.succeed("a.encode", 1, Took(1, 1, 1, 1))
+            for _ in range(3):
+                assert not await server.on_tick(0)
+            assert [record.message.startswith("what is counted") for record in caplog.records] == [True] * lines
+            folder.mkdir()
+            assert not await server.on_tick(0)
+            (other,) = await Statistics(str(folder)).documents(["a.encode"])
+            assert other["execution_count"] == lines
+            shutil.rmtree(folder)
 
     asyncio.run(run())
 

@@ -20,6 +20,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app import metrics
 from tests.conftest import ROOT
 from tests.e2e.server import REPARAM, STOP_S, free_port, get, post, running, wait_for, wait_until_ready, workers_of
 
@@ -75,7 +76,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         wait_for(lambda: any(line["message"] == "started" for line in lines()))
         before = workers_of(process.pid)
         assert len(before) == 2
-        (folder,) = [path for path in Path("/dev/shm").glob("reparam-metrics-*") if _is_of(path, before)]
+        folder = _folder_of(min(before))
         assert folder.stat().st_mode & 0o777 == 0o700
 
         done = 0
@@ -131,8 +132,31 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
     assert report["address"] == url and [model["name"] for model in report["models"]] == ["mnist-mlp"]
 
 
-def _is_of(folder: Path, pids: set[int]) -> bool:
-    return any((folder / f"gauge_livesum_{pid}.db").exists() for pid in pids)
+def _folder_of(worker: int) -> Path:
+    """Where it shares its figures."""
+    variables = Path(f"/proc/{worker}/environ").read_text().split("\0")
+    (folder,) = [value for name, _, value in (each.partition("=") for each in variables) if name == metrics.FOLDER]
+    return Path(folder)
+
+
+def test_workers_serve_on_and_start_when_their_folder_is_removed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running("--workers", "2", "--model", "mnist-mlp", log=log, REPARAM_LOG_FORMAT="json") as (url, process):
+        wait_for(lambda: '"started"' in log.read_text())
+        before = workers_of(process.pid)
+
+        def infer() -> set[int]:
+            assert post(f"{url}/v2/models/mnist-mlp.sample/infer", json={"inputs": []}).status_code == 200
+            return {line["pid"] for line in _lines(log) if "path" in line}
+
+        shutil.rmtree(_folder_of(min(before)))
+        wait_for(lambda: infer() == before)
+        time.sleep(1)  # in which each worker shares ten times what it counted
+        assert workers_of(process.pid) == before
+        os.kill(min(before), signal.SIGKILL)
+        wait_for(lambda: infer() - before)
+        assert get(f"{url}/metrics").status_code == 200 and _inferred(url)
+        assert sum("was removed" in str(line["message"]) for line in _lines(log)) == 1
 
 
 def test_a_worker_that_starts_later_takes_the_same_keys(tmp_path: Path) -> None:
@@ -330,12 +354,12 @@ def test_workers_end_with_their_supervisor() -> None:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    folders: list[Path] = []
+    folder: Path | None = None
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process)
         wait_for(lambda: len(workers_of(process.pid)) == 2)
         workers = workers_of(process.pid)
-        folders = [path for path in Path("/dev/shm").glob("reparam-metrics-*") if _is_of(path, workers)]
+        folder = _folder_of(min(workers))
         process.kill()
         process.wait()
         wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30)
@@ -343,7 +367,7 @@ def test_workers_end_with_their_supervisor() -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
-        for folder in folders:
+        if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
 
