@@ -27,8 +27,8 @@ class SharedFigures:
     """
 
     def __enter__(self) -> Self:
-        parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
         try:
+            parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
             _sweep(Path(parent))
             self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
             self._held = _lock(self._folder)

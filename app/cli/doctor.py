@@ -19,6 +19,7 @@ def doctor(
     from app import traces
     from app.access import check_access
     from app.engine import Engine
+    from app.figures import SharedFigures
     from app.listeners import listen
     from app.report import address_of, as_text, describe
 
@@ -26,6 +27,9 @@ def doctor(
     check_access(settings)
     if settings.otlp_endpoint:
         traces.check_installed()
+    if settings.workers > 1:
+        with SharedFigures():  # they can be made
+            pass
     engine = Engine.load(
         settings.checkpoint_folders(), settings.default_model, threads=settings.threads, device=settings.device
     )

@@ -1,13 +1,16 @@
 """The folder in which workers share their figures."""
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from app import figures, metrics
+from app.cli.doctor import doctor
 from app.figures import SharedFigures
+from models.errors import ReparamError
 
 
 def test_what_a_killed_supervisor_left_is_removed_and_nothing_else(
@@ -47,3 +50,30 @@ def test_a_folder_that_something_removed_is_made_again_and_held(
         with SharedFigures():
             assert folder.exists()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither memory to share nor a folder for temporary files."""
+    monkeypatch.setattr(figures, "SHARED_MEMORY", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_machine_on_which_nothing_can_be_written_is_told_of_in_a_line() -> None:
+    with (
+        pytest.raises(ReparamError, match=r"expected .*nowhere or a folder .*, found neither: .*No usable"),
+        SharedFigures(),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_doctor_asks_for_the_folder_where_there_will_be_several_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPARAM_MODELS", "mnist-mlp")
+    monkeypatch.setenv("REPARAM_WORKERS", "1")
+    doctor()
+    monkeypatch.setenv("REPARAM_WORKERS", "2")
+    with pytest.raises(ReparamError, match="found neither"):
+        doctor()
