@@ -50,14 +50,14 @@ class Observer:
     """Told of what a lane does; this one does nothing with it."""
 
     def passed(self, function: str, rows: int, seconds: float) -> None:
-        """A pass is over: rows that were asked for, padding not counted."""
+        """A pass is over: rows that callers asked for, padding not counted."""
 
 
 class _Job:
     """Rows that wait for a pass, or where they are many for several."""
 
-    def __init__(self, function: str, rows: Rows, future: "asyncio.Future[Result]") -> None:
-        self.function, self.rows, self.future = function, rows, future
+    def __init__(self, function: str, rows: Rows, future: "asyncio.Future[Result]", observed: bool) -> None:
+        self.function, self.rows, self.future, self.observed = function, rows, future, observed
         self.done = 0  # rows
         self.alone = False  # it shared a pass that failed
         self.columns: Columns = []
@@ -132,9 +132,11 @@ class Lane:
         """For how long the job that waits longest has waited, in seconds; 0 if none does."""
         return time.perf_counter() - min(job.queued for job in self._jobs) if self._jobs else 0.0
 
-    async def run(self, function: str, rows: Rows) -> Result:
+    async def run(self, function: str, rows: Rows, observed: bool = True) -> Result:
         """A function of rows (N, ...), N at least 1. Whoever is cancelled leaves the queue.
 
+        Args:
+            observed: whether the observer is told of them.
         Raises: OverloadedError: if too many wait. Whatever the pass raises, if these rows alone are the cause.
         """
         if self.waiting and self.waiting + len(rows) > self._max_waiting:
@@ -143,7 +145,7 @@ class Lane:
                 f"REPARAM_MAX_QUEUE_IMAGES), found {self.waiting} and {len(rows)} more; try again later"
             )
         loop = asyncio.get_running_loop()
-        job = _Job(function, rows, loop.create_future())
+        job = _Job(function, rows, loop.create_future(), observed)
         self._jobs.append(job)
         self.waiting += len(rows)
         if not self._busy:
@@ -226,7 +228,8 @@ class Lane:
 
     def _finish(self, batch: _Batch, columns: Columns | Exception, seconds: float) -> None:
         """Give every job its rows, or try each alone where a pass of several failed: one must not fail another."""
-        self._observer.passed(batch[0][0].function, sum(len(part) for _, part in batch), seconds)
+        if observed := sum([len(part) for job, part in batch if job.observed]):
+            self._observer.passed(batch[0][0].function, observed, seconds)
         finite = not isinstance(columns, Exception) and all(np.isfinite(c).all() for c in columns if c is not None)
         again: list[_Job] = []
         start = 0

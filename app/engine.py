@@ -154,9 +154,13 @@ class Model:
         """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
         return type(self)(self.folder, self._device, self._max_waiting)
 
-    async def encode(self, images: Rows) -> Encoded:
-        """Images (N, H, W), float32 in [0, 1] or uint8 -> the posterior. Raises: ShapeError; InputError."""
-        mean, variance = await self._run("encode", self._checked(images))
+    async def encode(self, images: Rows, observed: bool = True) -> Encoded:
+        """Images (N, H, W), float32 in [0, 1] or uint8 -> the posterior. Raises: ShapeError; InputError.
+
+        Args:
+            observed: whether the metrics count it, as what a caller asked for.
+        """
+        mean, variance = await self._run("encode", self._checked(images), observed)
         assert mean is not None  # noqa: S101  for the type checker
         return Encoded(mean, variance)
 
@@ -294,10 +298,10 @@ class Model:
             self._failed = True
             raise
 
-    async def _run(self, function: str, rows: Rows) -> Columns:
+    async def _run(self, function: str, rows: Rows, observed: bool = True) -> Columns:
         """What a pass makes of rows. Raises: InputError: if it is not finite. OverloadedError."""
         lane = self._lane or await self._ready()
-        columns, queue_s, infer_s, finite = await lane.run(function, rows)
+        columns, queue_s, infer_s, finite = await lane.run(function, rows, observed)
         spend("queue", queue_s)
         spend("infer", infer_s)
         if not finite and not all(column is None or np.isfinite(column).all() for column in columns):

@@ -108,7 +108,7 @@ async def _bodies(model: Model, count: int) -> dict[str, dict[str, Any]]:
     pixels = [read_image(digit).pixels for digit in digits]
     if all(image.shape == model.image_shape for image in pixels):
         numbers = [[[round(float(value), 3) for value in row] for row in image] for image in pixels]
-        means = (await model.encode(np.stack(pixels))).mean
+        means = (await model.encode(np.stack(pixels), observed=False)).mean
         codes = [[round(float(value), 3) for value in mean] for mean in means]
     else:
         numbers = []

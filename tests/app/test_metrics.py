@@ -127,6 +127,14 @@ def test_reloads_count_from_zero(checkpoints: dict[str, Path], tmp_path: Path) -
         assert samples["reparam_reloads_total", tuple(sorted(labels.items()))] == 0
 
 
+def test_what_the_schema_shows_is_not_counted(client: TestClient) -> None:
+    before = scrape(client)
+    with TestClient(create_app(Settings(models="mnist-mlp"))) as other:
+        assert other.get("/openapi.json").status_code == 200
+    names = ("reparam_images_total", "reparam_batch_images_count", "reparam_batch_seconds_count")
+    assert [each for each in scrape(client).items() - before.items() if each[0][0] in names] == []
+
+
 def test_the_models_and_the_build_are_told(client: TestClient) -> None:
     samples = scrape(client)
     cards = client.get("/v1/models").json()["models"]
