@@ -23,33 +23,15 @@ def serve(
 ) -> None:
     """Serve checkpoints over HTTP. Everything else is set by REPARAM_ variables."""
     import os
-    import signal
-    import sys
 
-    called_off = False
+    settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
+    from app.listeners import listen
 
-    def call_off(*_: object) -> None:
-        nonlocal called_off
-        called_off = True
-        sys.exit(0)
+    listener = listen(settings.host, settings.port)  # callers wait from now on, rather than be refused
+    from app.serving import serve as run
 
-    # Until the server takes them: a start that is called off has ended as it was told to.
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, call_off)
-    try:
-        settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
-        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
-        from app.listeners import listen
-
-        listener = listen(settings.host, settings.port)  # callers wait from now on, rather than be refused
-        from app.serving import serve as run
-
-        status = run(settings, listener)
-    except Exception:
-        if called_off:  # in the midst of a library that makes an error of its own of whatever is raised
-            raise typer.Exit(0) from None
-        raise
-    raise typer.Exit(status)
+    raise typer.Exit(run(settings, listener))
 
 
 def read_settings(**options: Any) -> "Settings":

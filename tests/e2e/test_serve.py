@@ -63,6 +63,19 @@ def test_who_comes_before_the_models_are_warm_is_told_so_and_nobody_is_after(wor
     assert "SIGHUP: reading the models anew" in log
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_is_called_off_at_once_ends_as_a_stop_does(sent: signal.Signals) -> None:
+    process = subprocess.Popen([REPARAM, "serve", "--port", str(free_port())], stderr=subprocess.PIPE, text=True)
+    try:
+        while not _blocks(process.pid, signal.SIGHUP):  # the first that it does
+            assert process.poll() is None
+        process.send_signal(sent)
+        _, log = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, log) == (0, "")
+
+
 def _blocks(pid: int, number: signal.Signals) -> bool:
     """Whether a signal waits, rather than end the process."""
     (mask,) = re.findall(r"^SigBlk:\t([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
