@@ -26,10 +26,13 @@ def request_id(given: bytes) -> str:
     return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def note_refused(client: tuple[str, int] | None, status: int, problem: str, ids: str, access_log: bool) -> None:
+def note_refused(
+    client: tuple[str, int] | None, status: int, problem: str, ids: str, access_log: bool, counted: bool
+) -> None:
     """Note an answer to what never became a request: it has no method and no path, and took no time."""
-    metrics.began()
-    metrics.ended(UNKNOWN, status, problem, 0.0, {})
+    if counted:
+        metrics.began()
+        metrics.ended(UNKNOWN, status, problem, 0.0, {})
     if access_log:
         line = {"status": status, "problem": problem, "request_id": ids}
         logs.log_request(line | ({"client": client[0]} if client else {}))
@@ -40,10 +43,14 @@ class Observation:
 
     Whoever answers may set `request.state.model` to the name of the model that is asked, and `request.state.problem`
     to the name of the problem that is told.
+
+    Args:
+        access_log: whether each has its line.
+        counted: whether the metrics count them, which is for the service's event loop alone to do.
     """
 
-    def __init__(self, app: ASGIApp, access_log: bool = True) -> None:
-        self.app, self._access_log = app, access_log
+    def __init__(self, app: ASGIApp, access_log: bool = True, counted: bool = True) -> None:
+        self.app, self._access_log, self._counted = app, access_log, counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,7 +93,8 @@ class Observation:
                 size += len(message.get("body", b""))
             await send(message)
 
-        metrics.began()
+        if self._counted:
+            metrics.began()
         try:
             await self.app(scope, receive, send_noted)
         except Exception as error:
@@ -97,10 +105,10 @@ class Observation:
         finally:
             seconds = perf_counter() - began
             status = status or CLIENT_CLOSED_REQUEST
-            operation = _operation(scope)
-            metrics.ended(operation, status, state.get("problem"), seconds, times)
+            if self._counted:
+                metrics.ended(_operation(scope), status, state.get("problem"), seconds, times)
             if span and traces:
-                traces.end(span, *_told(scope, operation, status), spells, status >= 500)
+                traces.end(span, *_told(scope, status), spells, status >= 500)
             if self._access_log:
                 logs.log_request(_line(scope, status, seconds, size))
 
@@ -137,7 +145,7 @@ def _line(scope: Scope, status: int, seconds: float, size: int) -> dict[str, Any
     return line
 
 
-def _told(scope: Scope, operation: str, status: int) -> tuple[str, dict[str, Any]]:
+def _told(scope: Scope, status: int) -> tuple[str, dict[str, Any]]:
     """A span's name and attributes. Source: OpenTelemetry's semantic conventions for HTTP servers."""
     route = getattr(scope.get("route"), "path", None)
     state = scope["state"]
@@ -149,7 +157,7 @@ def _told(scope: Scope, operation: str, status: int) -> tuple[str, dict[str, Any
         "url.scheme": scope["scheme"],
         "client.address": scope["client"][0] if scope.get("client") else None,
         "error.type": state.get("problem") if status >= 500 else None,
-        "reparam.operation": operation,
+        "reparam.operation": _operation(scope),
         "reparam.model": state.get("model"),
         "reparam.request_id": state["request_id"],
     }

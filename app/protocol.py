@@ -288,9 +288,9 @@ class BoundedProtocol(HttpToolsProtocol):
             )
             usual = b"".join(name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers)
             self.transport.write(head.encode("ascii") + usual + SECURITY + b"\r\n" + body)
-            if "engine" in self.app_state:  # the service's own: what answers during the start counts nothing
-                access_log = self.app_state["settings"].access_log
-                note_refused(self.client, status, name, request_id, access_log)
+            access_log = self.app_state["settings"].access_log
+            counted = "engine" in self.app_state  # the service's own: what is answered during the start is not
+            note_refused(self.client, status, name, request_id, access_log, counted)
             if self.cycle is not None:
                 self._hang_up(self.cycle)
         elif not self.cycle.more_body:

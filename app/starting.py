@@ -16,7 +16,7 @@ from app.access.headers import SecurityHeaders
 from app.answers import json_answer
 from app.errors import StartingError, answer_error
 from app.listeners import Acceptor
-from app.observation import request_id
+from app.observation import Observation
 from app.protocol import BoundedProtocol
 from app.settings import Settings
 from models.files import checkpoint_folder
@@ -27,7 +27,7 @@ LIVE: dict[str, dict[str, object]] = {"/healthz": {"status": "alive"}, "/v2/heal
 class Starting:
     """Answers in a thread until the service itself does: probes for life with 200, everything else with 503.
 
-    The log and the metrics, which are the event loop's of the service, know nothing of it.
+    The metrics, which are the event loop's of the service, know nothing of it; the log does.
 
     Args:
         listeners: sockets that listen; they stay open.
@@ -71,7 +71,7 @@ class Starting:
             self._closed.set()
 
     async def _serve(self) -> None:
-        app = SecurityHeaders(self._answer)
+        app = Observation(SecurityHeaders(self._answer), self._settings.access_log, counted=False)
         config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
         config.load()
         state = ServerState()
@@ -91,11 +91,9 @@ class Starting:
             await asyncio.sleep(0.05)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["request_id"] = told = request_id(dict(scope["headers"]).get(b"x-request-id", b""))
         if scope["path"] in LIVE and scope["method"] in ("GET", "HEAD"):
             answer = json_answer(LIVE[scope["path"]])
         else:
             answer = await answer_error(Request(scope), StartingError(self._told))
-        answer.headers["X-Request-ID"] = told
         answer.headers["Connection"] = "close"  # the next one is the service's own
         await answer(scope, receive, send)

@@ -9,40 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from app.logs import JsonLines, TextLines
+from app.logs import JsonLines
 from app.main import create_app
 from app.settings import Settings
 from app.traces import parent_trace
+from tests.app.lines import Lines
 from tests.app.problems import assert_problem
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
-
-
-class Lines(logging.Handler):
-    """What the log is written, in both forms."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.json: list[dict[str, object]] = []
-        self.text: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        line = JsonLines().format(record)
-        assert "\n" not in line
-        self.json.append(json.loads(line))
-        self.text.append(TextLines().format(record))
-
-
-@pytest.fixture
-def lines():
-    handler, logger = Lines(), logging.getLogger("app")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(level)
 
 
 def test_an_id_that_is_sane_is_kept(client: TestClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 from app.listeners import listen
 from app.settings import Settings
 from app.starting import Starting
+from tests.app.lines import Lines
 from tests.app.problems import assert_problem
 
 
@@ -47,6 +48,37 @@ def test_it_is_alive_and_not_ready(listener: socket.socket) -> None:
             assert answer.headers["x-content-type-options"] == "nosniff"
         ready = client.get("/v2/health/ready")
         assert ready.status_code == 503 and "mnist-mlp" in ready.json()["error"]
+
+
+def test_each_answer_is_a_line(listener: socket.socket, lines: Lines) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"x-request-id": "mine", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    with _starting(listener):
+        answer = httpx.post(f"{_url(listener)}/v1/encode?key=secret", headers=headers, timeout=60)
+        httpx.head(f"{_url(listener)}/healthz", timeout=60)
+        with socket.create_connection(listener.getsockname(), timeout=60) as damaged:
+            damaged.sendall(b"what is this\r\n\r\n")
+            assert damaged.recv(65536).startswith(b"HTTP/1.1 400 ")
+    first, second, third = lines.json
+    told = {name: first[name] for name in ("method", "path", "status", "bytes", "client", "problem", "request_id")}
+    assert told == {
+        "method": "POST",
+        "path": "/v1/encode",
+        "status": 503,
+        "bytes": len(answer.content),
+        "client": "127.0.0.1",
+        "problem": "starting",
+        "request_id": "mine",
+    }
+    assert first["trace_id"] == trace
+    assert (second["method"], second["status"], second["bytes"]) == ("HEAD", 200, 0)
+    assert (third["status"], third["problem"]) == (400, "malformed-request")
+
+
+def test_it_writes_no_lines_where_none_are_wanted(listener: socket.socket, lines: Lines) -> None:
+    with _starting(listener, access_log=False):
+        assert httpx.get(f"{_url(listener)}/readyz", timeout=60).status_code == 503
+    assert not lines.json
 
 
 def test_it_names_the_models_that_are_waited_for(listener: socket.socket) -> None:

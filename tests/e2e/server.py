@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 
@@ -67,30 +68,32 @@ def running(
     """The address and the process of a server; it is stopped as an operator would, and must end cleanly.
 
     Args:
-        log: where its log goes, which under load is too long for a pipe that nobody reads.
+        log: where its log goes, which is too long for a pipe that nobody reads; left out, it is forgotten.
         port: to listen on; 0 takes a free one.
     """
     port = port or free_port()
-    with log.open("w") if log else nullcontext(subprocess.PIPE) as out:
-        process = subprocess.Popen(
-            [REPARAM, "serve", "--port", str(port), *arguments],
-            env=os.environ | environment,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_ready(url, process)
-        yield url, process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+    with TemporaryDirectory() as folder:
+        log = log or Path(folder) / "log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [REPARAM, "serve", "--port", str(port), *arguments],
+                env=os.environ | environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        url = f"http://127.0.0.1:{port}"
         try:
-            output, _ = process.communicate(timeout=STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-    output = log.read_text() if log else output
-    assert process.returncode == 0, output
-    assert "Traceback" not in output, output
+            wait_until_ready(url, process)
+            yield url, process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+            output = log.read_text()
+            assert process.returncode == 0, output
+            assert "Traceback" not in output, output

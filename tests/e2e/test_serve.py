@@ -33,16 +33,14 @@ def test_two_servers_draw_the_same_digits_and_stop_cleanly() -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_who_comes_before_the_models_are_warm_is_told_so_and_nobody_is_after(workers: str) -> None:
+def test_who_comes_before_the_models_are_warm_is_told_so_and_nobody_is_after(workers: str, tmp_path: Path) -> None:
     """SIGHUP comes too, as early as the process can hear it, and ends nothing."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [REPARAM, "serve", "--port", str(port), "--workers", workers, "--model", "mnist-mlp", "--model", "mnist-conv"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    log = tmp_path / "log"
+    models = ("--model", "mnist-mlp", "--model", "mnist-conv")
+    with log.open("w") as out:
+        process = subprocess.Popen([REPARAM, "serve", "--port", str(port), "--workers", workers, *models], stderr=out)
     try:
         wait_for(lambda: _blocks(process.pid, signal.SIGHUP))
         process.send_signal(signal.SIGHUP)
@@ -58,9 +56,9 @@ def test_who_comes_before_the_models_are_warm_is_told_so_and_nobody_is_after(wor
             assert get(f"{url}/v1/sample?model=mnist-mlp").status_code == 200
     finally:
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=60)
+        process.wait(60)
     assert process.returncode == 0
-    assert "SIGHUP: reading the models anew" in log
+    assert "SIGHUP: reading the models anew" in log.read_text()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
