@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from multiprocessing import current_process
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None, keys: Keys | None = None) -> Fa
             "readers": CapacityLimiter(settings.image_readers),
             "draining": asyncio.Event(),
             "traces": traces,
-            "statistics": Statistics(os.environ.get(FOLDER)),
+            "statistics": Statistics(os.environ.get(FOLDER), current_process().name),
         }
         if traces:
             await asyncio.to_thread(traces.close)

@@ -34,17 +34,20 @@ class Worker(Process):
         self,
         config: uvicorn.Config,
         sockets: list[socket.socket],
+        place: int,
         drain_delay_s: float,
         port_is_left: Connection,
         failures: int = 0,
     ) -> None:
         """
         Args:
+            place: which of the workers it is; another one that takes its place counts on where it ended.
             port_is_left: ends when the workers may take the port.
             failures: how many before it, one after another, failed to start or lived briefly.
         """
         super().__init__(config, sockets)
-        self.failures = failures
+        self.process.name = f"worker-{place}"
+        self.place, self.failures = place, failures
         self.warm = False  # in the supervisor: as far as it has heard
         self._port_is_left = port_is_left
         self.due = time.monotonic() + (min(2.0 ** (failures - 2), SLOWEST_RESTART_S) if failures > 1 else 0)
@@ -134,7 +137,7 @@ class Supervisor(Multiprocess):
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
 
     def run(self) -> None:
-        self._workers = [self._worker() for _ in range(self.processes_num)]
+        self._workers = [self._worker(place) for place in range(self.processes_num)]
         try:
             self._supervise()
         finally:  # workers that nobody supervises would be waited for in vain
@@ -158,7 +161,7 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Start the workers that are due, and replace those that are dead or hung."""
         self._figures.renew()
-        for i, worker in enumerate(self._workers):
+        for worker in self._workers:
             if worker.pid is None:
                 if time.monotonic() >= worker.due:
                     worker.start()
@@ -167,13 +170,14 @@ class Supervisor(Multiprocess):
                 continue
             worker.kill()
             worker.process.join()
-            metrics.forget(worker.pid)
+            metrics.forget(worker.process.name)
             if worker.exitcode == STARTUP_FAILURE and not any(each.warm for each in self._workers):
                 self.failed = True
                 self.should_exit.set()
                 return
-            self._workers[i] = self._worker(worker.failures + 1 if worker.lived_briefly() else 0)
-            wait_s = max(0.0, self._workers[i].due - time.monotonic())
+            successor = self._worker(worker.place, worker.failures + 1 if worker.lived_briefly() else 0)
+            self._workers[worker.place] = successor
+            wait_s = max(0.0, successor.due - time.monotonic())
             logger.error(
                 "worker %d ended with %s; another one starts in %.0f s", worker.pid, _end(worker.exitcode), wait_s
             )
@@ -189,8 +193,8 @@ class Supervisor(Multiprocess):
 
     handle_ttou = handle_ttin
 
-    def _worker(self, failures: int = 0) -> Worker:
-        return Worker(self.config, self.sockets, self._drain_delay_s, self._port_is_left, failures)
+    def _worker(self, place: int, failures: int = 0) -> Worker:
+        return Worker(self.config, self.sockets, place, self._drain_delay_s, self._port_is_left, failures)
 
     def _running(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.pid is not None]

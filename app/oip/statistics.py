@@ -4,10 +4,10 @@ Source: https://github.com/triton-inference-server/server, docs/protocol/extensi
 """
 
 import asyncio
-import os
-import secrets
 import time
 from collections import defaultdict
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,15 +89,18 @@ class Statistics:
     """Of every function, by its name; counted on the event loop alone.
 
     Args:
-        folder: where the workers of a service share what they count, a file each, also those that have ended; None:
-            there is one process.
+        folder: where the workers of a service share what they count, a file each; None: there is one process.
+        worker: whose file it is; it counts on where another of that name ended.
     """
 
-    def __init__(self, folder: str | None = None) -> None:
+    def __init__(self, folder: str | None = None, worker: str = "") -> None:
         self._own: defaultdict[str, _One] = defaultdict(_One)
         self._folder = Path(folder) if folder else None
-        self._file = f"statistics-{os.getpid()}-{secrets.token_hex(4)}.json"
+        self._file = f"statistics-{worker}.json"
         self._changed = False
+        if self._folder:
+            with suppress(FileNotFoundError):
+                self._own |= _load(self._folder / self._file)
 
     def succeed(self, name: str, rows: int, took: Took) -> None:
         """A request was answered, of as many rows: images, latents, or images drawn."""
@@ -139,10 +142,13 @@ class Statistics:
     def _others(self, names: set[str]) -> list[dict[str, _One]]:
         assert self._folder is not None  # noqa: S101  for the type checker
         files = [file for file in self._folder.glob("statistics-*.json") if file.name != self._file]
-        return [
-            {name: _read(one) for name, one in orjson.loads(file.read_bytes()).items() if name in names}
-            for file in files
-        ]
+        return [_load(file, names) for file in files]
+
+
+def _load(file: Path, names: Collection[str] | None = None) -> dict[str, _One]:
+    """What a worker counted, of these functions, or of all."""
+    counted = orjson.loads(file.read_bytes())
+    return {name: _read(one) for name, one in counted.items() if names is None or name in names}
 
 
 def _read(one: dict[str, Any]) -> _One:

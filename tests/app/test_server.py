@@ -113,7 +113,7 @@ def test_what_cannot_be_shared_is_said_once_and_shared_later(tmp_path: Path, cap
             assert [record.message.startswith("what is counted") for record in caplog.records] == [True] * lines
             folder.mkdir()
             assert not await server.on_tick(0)
-            (other,) = await Statistics(str(folder)).documents(["a.encode"])
+            (other,) = await Statistics(str(folder), "other").documents(["a.encode"])
             assert other["execution_count"] == lines
             shutil.rmtree(folder)
 

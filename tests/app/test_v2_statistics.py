@@ -12,12 +12,12 @@ def _of(statistics: Statistics, name: str) -> dict[str, Any]:
     return document
 
 
-def _shared(folder: Path) -> Statistics:
-    return Statistics(str(folder))
+def _shared(folder: Path, worker: str) -> Statistics:
+    return Statistics(str(folder), worker)
 
 
 def test_workers_tell_what_all_of_them_counted(tmp_path: Path) -> None:
-    one, other = _shared(tmp_path), _shared(tmp_path)
+    one, other = _shared(tmp_path, "one"), _shared(tmp_path, "other")
     one.succeed("a.encode", 3, Took(1, 2, 3, 4))
     one.succeed("a.encode", 3, Took(10, 20, 30, 40))
     one.succeed("a.decode", 7, Took(1, 1, 1, 1))
@@ -41,15 +41,22 @@ def test_workers_tell_what_all_of_them_counted(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_counted_outlives_it(tmp_path: Path) -> None:
-    for _ in range(2):  # one after the other, of the same process id
-        ended = _shared(tmp_path)
-        ended.succeed("a.encode", 1, Took(1, 1, 1, 1))
+    for rows in (1, 1, 3):  # one after the other
+        ended = _shared(tmp_path, "one")
+        ended.succeed("a.encode", rows, Took(1, 1, 1, 1))
         ended.flush()
-    assert _of(_shared(tmp_path), "a.encode")["inference_count"] == 2
+    for name in ("one", "other"):
+        told = _of(_shared(tmp_path, name), "a.encode")
+        assert told["inference_count"] == 5
+        assert [(size["batch_size"], size["compute_infer"]["count"]) for size in told["batch_stats"]] == [
+            (1, 2),
+            (3, 1),
+        ]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_sizes_without_end_take_memory_with_an_end(tmp_path: Path) -> None:
-    statistics = _shared(tmp_path)
+    statistics = _shared(tmp_path, "one")
     for rows in range(1, 10_001):
         statistics.succeed("a.encode", rows, Took(1, 1, 1, 1))
     statistics.flush()

@@ -88,6 +88,8 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         wait_for(lambda: _agreed(_requests, url) == done)  # a worker shares what it counted ten times a second
         wait_for(lambda: _agreed(_inferred, url) == done)
 
+        files = {path.name for path in folder.iterdir() if path.suffix != ".new"}
+
         victim = min(before)
         by_victim = sum(line["pid"] == victim for line in lines() if line.get("path") == "/v1/sample")
         lost, answered, stop = [], [], threading.Event()
@@ -119,6 +121,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_is_kept(tmp_path: Path)
         least, most = asked.total() - asked[victim] + by_victim, done + len(answered) + len(lost)
         wait_for(lambda: least <= (_agreed(_requests, url) or 0) <= most)
         wait_for(lambda: _agreed(_inferred, url) == done)
+        assert {path.name for path in folder.iterdir() if path.suffix != ".new"} == files
 
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: sum("SIGHUP" in str(line["message"]) for line in lines()) == 2)
