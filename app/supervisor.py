@@ -22,6 +22,7 @@ BOOT_S = 60  # until a worker is expected to answer at all
 HUNG_S = 30  # a worker that is silent for so long is replaced
 BRIEF_S = 10  # a worker that lived shorter than this is replaced ever more slowly
 SLOWEST_RESTART_S = 60
+VAIN_STARTS = 3  # of each place, one after another, when none serves
 STOP_MARGIN_S = 10  # beyond the time that workers are given to stop
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ class Supervisor(Multiprocess):
     """Keeps several workers on one port: replaces those that die, and passes signals on.
 
     Where no worker has ever been warm and one cannot start, the whole start has failed. Later on a worker that cannot
-    start is tried again, ever more slowly, while the others serve.
+    start is tried again, ever more slowly, while the others serve; where none does, and however often each was tried
+    none became warm, the service has failed.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class Supervisor(Multiprocess):
         self._leave_port, self._announce = leave_port, started
         self._port_is_left, self._port_is_held = Pipe(duplex=False)  # the second end, until it is closed
         self._workers: list[Worker] = []
+        self._vain = 0  # how many that ended last were never warm
         self._stop_s = drain_delay_s + (config.timeout_graceful_shutdown or 0) + STOP_MARGIN_S
         # A signal makes the first of them readable, and so ends the wait below.
         self._wake, self._waker = socket.socketpair()
@@ -171,16 +174,25 @@ class Supervisor(Multiprocess):
             worker.kill()
             worker.process.join()
             metrics.forget(worker.process.name)
-            if worker.exitcode == STARTUP_FAILURE and not any(each.warm for each in self._workers):
-                self.failed = True
-                self.should_exit.set()
-                return
+            self._vain = 0 if worker.warm else self._vain + 1
             successor = self._worker(worker.place, worker.failures + 1 if worker.lived_briefly() else 0)
             self._workers[worker.place] = successor
             wait_s = max(0.0, successor.due - time.monotonic())
             logger.error(
                 "worker %d ended with %s; another one starts in %.0f s", worker.pid, _end(worker.exitcode), wait_s
             )
+            if self._has_failed(worker):
+                logger.error("the service ends: no worker serves, and the last %d ended before they could", self._vain)
+                self.failed = True
+                self.should_exit.set()
+                return
+
+    def _has_failed(self, ended: Worker) -> bool:
+        """Whether none can be expected to serve any more."""
+        if any(worker.warm for worker in self._workers):
+            return False
+        starting = not self._port_is_held.closed
+        return (starting and ended.exitcode == STARTUP_FAILURE) or self._vain >= VAIN_STARTS * len(self._workers)
 
     def handle_hup(self) -> None:
         """Pass it on; a worker that is starting takes it when it can."""

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,39 @@ def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo:
             assert get(f"{url}/readyz").status_code == 200
             time.sleep(0.05)
         assert 3 <= len(seen) <= 2 + 6, seen  # after 0, 0, 1, 2, 4 and 8 seconds, if starting took no time
+
+        def failed() -> int:
+            return sum("ended with status" in str(line["message"]) for line in _lines(log))
+
+        # Nor is the last one given up at once, without which none serves.
+        (last,) = {line["pid"] for line in _lines(log) if line.get("path") == "/readyz"} & workers_of(process.pid)
+        before = failed()
+        os.kill(last, signal.SIGKILL)
+        wait_for(lambda: failed() > before)
+        shutil.copy(zoo / "mnist-mlp" / "model.safetensors", mine)
+        wait_for(lambda: get(f"{url}/readyz").status_code == 200)
+
+
+def test_a_service_of_which_no_worker_can_start_ends(tmp_path: Path) -> None:
+    """Whatever they die of."""
+    port, log = free_port(), tmp_path / "log"
+    command = [REPARAM, "serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp"]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        wait_for(lambda: "Reparam\n" in log.read_text())
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            for pid in workers_of(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
+        assert process.wait(60) == 3
+    finally:
+        process.kill()
+        process.wait()
+    assert "no worker serves, and the last 6 ended before they could" in log.read_text()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
