@@ -7,13 +7,14 @@ microseconds. The files are a place's, not a process's: a worker counts on in th
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from multiprocessing import current_process
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import InfoMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -21,6 +22,7 @@ from app.stages import Stage
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that prometheus_client reads when it is imported
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+EXITS = ("hung", "signal", "status")
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 if FOLDER in os.environ:
@@ -60,6 +62,17 @@ _batch_seconds = Histogram(
 )
 _images = Counter("reparam_images", "Images that models worked on.", ["model", "function"], registry=_registry)
 _reloads = Counter("reparam_reloads", "Checkpoints read anew.", ["model", "outcome"], registry=_registry)
+
+
+class Workers(NamedTuple):
+    """The processes of the service, as their supervisor sees them."""
+
+    wanted: int
+    ready: int
+    exits: Mapping[str, int]  # how many ended, by reason
+
+
+_workers = Workers(1, 1, {})  # this one, where there is no supervisor
 
 
 class _Total:
@@ -187,6 +200,12 @@ def _reload(model: str, ok: bool) -> _Total:
     return _total(_reloads, model, "success" if ok else "failure")
 
 
+def workers(told: Workers) -> None:
+    """What a worker hears of them from its supervisor."""
+    global _workers
+    _workers = told
+
+
 def flush() -> None:
     """Hand over what was counted since the last time. Raises: OSError: if workers' files cannot be made; it is kept."""
     for figure in _waiting:
@@ -198,6 +217,15 @@ def forget(worker: str) -> None:
     mark_process_dead(worker)
 
 
+def _of_workers(workers: Workers) -> Iterator[Metric]:
+    yield GaugeMetricFamily("reparam_workers_wanted", "Processes that should serve.", workers.wanted)
+    yield GaugeMetricFamily("reparam_workers_ready", "Processes that do.", workers.ready)
+    exits = CounterMetricFamily("reparam_worker_exits", "Workers that ended and were replaced.", labels=("reason",))
+    for reason in EXITS:
+        exits.add_metric((reason,), workers.exits.get(reason, 0))
+    yield exits
+
+
 class _All(Collector):
     """Every worker's figures, and what is told of the service and its models."""
 
@@ -206,6 +234,7 @@ class _All(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._told
+        yield from _of_workers(_workers)
         if FOLDER in os.environ:
             yield from MultiProcessCollector(None).collect()
         else:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -75,7 +76,7 @@ class Worker(Process):
         self._port_is_left.poll(None)
 
     def pong(self) -> None:
-        self.child_conn.recv()
+        metrics.workers(self.child_conn.recv())
         self.child_conn.send(self.warm)
 
     def always_pong(self) -> None:
@@ -92,10 +93,14 @@ class Worker(Process):
             while self.parent_conn.poll():
                 self.warm |= self.parent_conn.recv()
                 self._heard, self._asked = time.monotonic(), False
-            if not self._asked:
-                self.parent_conn.send(b"ping")
-                self._asked = True
         return time.monotonic() - self._heard < timeout
+
+    def tell(self, workers: metrics.Workers) -> None:
+        """Ping it with how the workers are, unless it has yet to answer."""
+        if not self._asked:
+            with suppress(OSError):
+                self.parent_conn.send(workers)
+                self._asked = True
 
     def lived_briefly(self) -> bool:
         """Whether it never served, or not for long."""
@@ -131,6 +136,7 @@ class Supervisor(Multiprocess):
         self._leave_port, self._announce = leave_port, started
         self._port_is_left, self._port_is_held = Pipe(duplex=False)  # the second end, until it is closed
         self._workers: list[Worker] = []
+        self._exits = Counter[str]()  # by reason
         self._vain = 0  # how many that ended last were never warm
         self._stop_s = drain_delay_s + (config.timeout_graceful_shutdown or 0) + STOP_MARGIN_S
         # A signal makes the first of them readable, and so ends the wait below.
@@ -164,13 +170,17 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Start the workers that are due, and replace those that are dead or hung."""
         self._figures.renew()
+        ready = sum(worker.warm for worker in self._workers)
+        told = metrics.Workers(len(self._workers), ready, self._exits)
         for worker in self._workers:
             if worker.pid is None:
                 if time.monotonic() >= worker.due:
                     worker.start()
                 continue
             if worker.is_alive():
+                worker.tell(told)
                 continue
+            self._exits[_reason(worker.exitcode)] += 1
             worker.kill()
             worker.process.join()
             metrics.forget(worker.process.name)
@@ -228,6 +238,13 @@ class Supervisor(Multiprocess):
             wait([self._wake, *(worker.process.sentinel for worker in left)], max(0.0, deadline - time.monotonic()))
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
+
+
+def _reason(status: int | None) -> str:
+    """Why a process is replaced, for the metrics."""
+    if status is None:
+        return "hung"
+    return "signal" if status < 0 else "status"
 
 
 def _end(status: int | None) -> str:

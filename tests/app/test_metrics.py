@@ -135,6 +135,18 @@ def test_what_the_schema_shows_is_not_counted(client: TestClient) -> None:
     assert [each for each in scrape(client).items() - before.items() if each[0][0] in names] == []
 
 
+def test_what_the_supervisor_tells_is_told(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> list[float]:
+        samples = scrape(client)
+        exits = [_value(samples, "reparam_worker_exits_total", reason=reason) for reason in metrics.EXITS]
+        return [_value(samples, "reparam_workers_wanted"), _value(samples, "reparam_workers_ready"), *exits]
+
+    assert told() == [1, 1, 0, 0, 0]  # there is none
+    monkeypatch.setattr(metrics, "_workers", None)  # is as it was, afterwards
+    metrics.workers(metrics.Workers(4, 3, {"signal": 5, "hung": 1}))
+    assert told() == [4, 3, 1, 5, 0]
+
+
 def test_the_models_and_the_build_are_told(client: TestClient) -> None:
     samples = scrape(client)
     cards = client.get("/v1/models").json()["models"]

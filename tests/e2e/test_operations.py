@@ -264,6 +264,11 @@ def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo:
         def failed() -> int:
             return sum("ended with status" in str(line["message"]) for line in _lines(log))
 
+        told = dict(line.rsplit(" ", 1) for line in get(f"{url}/metrics").text.splitlines())
+        assert (told["reparam_workers_wanted"], told["reparam_workers_ready"]) == ("2.0", "1.0")
+        exits = [float(told[f'reparam_worker_exits_total{{reason="{reason}"}}']) for reason in metrics.EXITS]
+        assert exits in ([0, 1, failed()], [0, 1, failed() - 1])
+
         # Nor is the last one given up at once, without which none serves.
         (last,) = {line["pid"] for line in _lines(log) if line.get("path") == "/readyz"} & workers_of(process.pid)
         before = failed()
