@@ -15,7 +15,7 @@ from models.errors import ReparamError
 Array = npt.NDArray[np.float32]
 Device = Literal["cpu", "cuda", "auto"]
 
-SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512)  # rows of a pass
+SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 56, 64, 128, 256, 512)  # rows of a pass
 LARGEST = 64  # in a thread; a score counts its draws
 PROBED = 16  # rows: so many arrive together under load
 CHEAP_S = 0.008  # what a pass may take on the event loop; one of the rows probed takes no more than half of it
