@@ -80,14 +80,16 @@ class _Total:
 
     def __init__(self, counter: Counter, labels: tuple[str, ...]) -> None:
         self._counter, self._labels, self._waiting = counter, labels, 0
+        self._changed = True  # one that nothing was added to is 0
 
     def add(self, number: int = 1) -> None:
         self._waiting += number
+        self._changed = True
 
     def flush(self) -> None:
-        if self._waiting:
+        if self._changed:
             self._counter.labels(*self._labels).inc(self._waiting)
-            self._waiting = 0
+            self._waiting, self._changed = 0, False
 
 
 class _Level:
