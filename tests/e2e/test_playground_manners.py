@@ -141,7 +141,7 @@ def test_no_seed_of_noise_is_the_last_one(page: Page) -> None:
     ready(page)
     seed = page.get_by_label("Seed")
     seed.fill("")
-    page.get_by_label("Amount").focus()
+    page.get_by_role("slider", name="Amount").focus()
     expect(seed).to_have_value("5")
 
 
