@@ -203,3 +203,14 @@ def test_a_linear_layer_of_many_rows_learns_and_is_cast() -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
     assert _served(layer.double(), x.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("spec", [(256,), residual(32, 32)])
+def test_a_network_can_be_exported_with_any_number_of_rows(spec: tuple[int, ...] | ResidualSpec) -> None:
+    network = make_encoder(spec, (1, 28, 28), 100).requires_grad_(False)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    with torch.inference_mode():
+        exported = torch.export.export(network, (torch.zeros(8, 784),), dynamic_shapes=({0: batch},)).module()
+        for rows in (1, 200):
+            x = torch.rand(rows, 784)
+            torch.testing.assert_close(exported(x), network(x), rtol=1e-4, atol=1e-5)
