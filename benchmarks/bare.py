@@ -1,6 +1,7 @@
 """The encoders as anybody would write them with torch alone: what the package's own are compared with."""
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,14 +10,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 
-class MLPEncoder(nn.Module):
-    def __init__(self, sizes: list[int]) -> None:
+class MLP(nn.Module):
+    def __init__(self, sizes: list[int], activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
+        self.activation = activation
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
+            x = self.activation(layer(x))
         return self.layers[-1](x)  # type: ignore[no-any-return]
 
 
@@ -40,17 +42,6 @@ class Stage(nn.Module):
         return self.blocks(self.convolution(x))  # type: ignore[no-any-return]
 
 
-class Head(nn.Module):
-    def __init__(self, sizes: list[int]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers[:-1]:
-            x = F.elu(layer(x))
-        return self.layers[-1](x)  # type: ignore[no-any-return]
-
-
 class ConvEncoder(nn.Module):
     def __init__(self, channels: list[int], blocks: list[int], hidden: list[int], outputs: int) -> None:
         super().__init__()
@@ -58,7 +49,7 @@ class ConvEncoder(nn.Module):
         self.stages = nn.ModuleList(
             Stage(a, b, 3 if i else 5, blocks[i]) for i, (a, b) in enumerate(pairwise([1, *channels]))
         )
-        self.last = Head([channels[-1] * side * side, *hidden, outputs])
+        self.last = MLP([channels[-1] * side * side, *hidden, outputs], F.elu)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.reshape(-1, 1, 28, 28)
@@ -74,7 +65,7 @@ def load_encoder(folder: Path) -> nn.Module:
     if isinstance(spec, dict):
         encoder: nn.Module = ConvEncoder(spec["channels"], spec["blocks"], spec["hidden"], outputs)
     else:
-        encoder = MLPEncoder([784, *spec, outputs])
+        encoder = MLP([784, *spec, outputs], F.relu)
     weights = load_file(folder / "model.safetensors")
     encoder.load_state_dict({k.removeprefix("encoder."): w for k, w in weights.items() if k.startswith("encoder.")})
     return encoder.eval()

@@ -12,9 +12,9 @@ const takers = new WeakMap(); // of an element of a picker: what takes a picture
 let lastUsed = null; // of these elements
 
 /**
- * `signal` aborts when the picker is left. `onDigit(digit)` is called with every digit that the user chooses, and while one is drawn; with null when the sheet is
- * cleared. Returns {element, show(source): shows the digit that a source tells of, and resolves to it, to null where there
- * is none, or to undefined where another was chosen meanwhile}.
+ * `signal` aborts when the picker is left. `onDigit(digit)` is called with every digit that the user chooses, and while one
+ * is drawn; with null when the sheet is cleared. Returns {element, show(source): shows the digit that a source tells of, and
+ * resolves to it, to null where there is none, or to undefined where another was chosen meanwhile}.
  */
 export function picker({api, label, onDigit, signal}) {
   const sheet = pad({signal, onStrokes: (strokes) => {
