@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -28,7 +27,7 @@ def as_numbers(rows: Rows) -> Array:
     return cast("Array", np.divide(rows, np.float32(255), dtype=np.float32) if rows.dtype == np.uint8 else rows)
 
 
-# Of the event loop, from a pass on it to the next: the answers go out, what has come meanwhile is received and read.
+# Of the event loop, from a pass to the next: the answers go out, what has come meanwhile is received and read.
 # With fewer the callers fall into two halves, each of which waits for the other's pass.
 TURNS = 3
 
@@ -170,20 +169,15 @@ class Lane:
         loop = asyncio.get_running_loop()
         if function in self._inline:
             self._finish(batch, *self._forward(function, rows))
-            self._next_after(TURNS)
         else:
             task = loop.run_in_executor(self._executor, self._forward, function, rows)
-            task.add_done_callback(partial(self._leave_thread, batch))
+            task.add_done_callback(lambda done: self._finish(batch, *done.result()))
 
     def _next_after(self, turns: int) -> None:
         if turns:
             asyncio.get_running_loop().call_soon(self._next_after, turns - 1)
         else:
             self._next()
-
-    def _leave_thread(self, batch: _Batch, done: "asyncio.Future[tuple[Columns | Exception, float]]") -> None:
-        self._finish(batch, *done.result())
-        self._next()
 
     def _take(self) -> _Batch:
         """The jobs of the next pass: the one that waited longest, and those that can share its pass, if there is room.
@@ -227,7 +221,10 @@ class Lane:
         return columns, time.perf_counter() - began
 
     def _finish(self, batch: _Batch, columns: Columns | Exception, seconds: float) -> None:
-        """Give every job its rows, or try each alone where a pass of several failed: one must not fail another."""
+        """Give every job its rows, or try each alone where a pass of several failed: one must not fail another.
+
+        Then what waits has its turn.
+        """
         if observed := sum([len(part) for job, part in batch if job.observed]):
             self._observer.passed(batch[0][0].function, observed, seconds)
         finite = not isinstance(columns, Exception) and all(np.isfinite(c).all() for c in columns if c is not None)
@@ -250,3 +247,4 @@ class Lane:
                 self.waiting += len(part) - job.left
             start = stop
         self._jobs.extendleft(reversed(again))
+        self._next_after(TURNS)

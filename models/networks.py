@@ -19,8 +19,8 @@ from models.strict import Depth, Strict, Width, Widths
 Shape = tuple[int, ...]  # (channels, rows, columns) of an image
 
 # From how many multiplications, and numbers, on the quicker ways below are quicker.
-_MANY_PRODUCTS, _MANY_NUMBERS = 2**23, 2**13
-_ONEDNN = torch.backends.mkldnn.is_available()
+_MANY_PRODUCTS, _MANY_NUMBERS = 2**23, 2**14
+_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 class ResidualSpec(Strict):
@@ -91,8 +91,8 @@ def elu(x: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """As nn.Linear. Many products take half its time on an AMD processor: oneDNN uses all of its vector unit, and MKL,
-    which torch calls otherwise, does not.
+    """As nn.Linear. Many products take half its time on an AMD processor with AVX-512: oneDNN uses all of its vector
+    unit, and MKL, which torch calls otherwise, does not. With AVX2 the two are alike.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -109,12 +109,13 @@ def test_what_waits_for_the_thread_shares_the_next_pass() -> None:
     assert recorder.passes == [("double", 1), ("double", 3), ("again", 1)]
 
 
+@pytest.mark.parametrize("threaded", [False, True])
 @pytest.mark.parametrize("late", [1, 2])
-def test_callers_that_come_back_share_a_pass_with_those_that_came_meanwhile(late: int) -> None:
+def test_callers_that_come_back_share_a_pass_with_those_that_came_meanwhile(late: int, threaded: bool) -> None:
     recorder = Recorder()
 
     async def main() -> None:
-        lane = _lane(recorder)
+        lane = _lane(recorder, threaded=threaded)
 
         async def call(turns: int) -> None:
             for _ in range(5):

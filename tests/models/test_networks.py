@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from models import networks
 from models.config import explain
 from models.networks import MLP, Linear, NetworkSpec, ResidualBlock, ResidualSpec, elu, make_decoder, make_encoder
 
@@ -169,7 +170,7 @@ def _served(network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) ->
         return network(x)
 
 
-@pytest.mark.parametrize("shape", [(5,), (10_000,), (16, 32, 14, 14)])
+@pytest.mark.parametrize("shape", [(5,), (20_000,), (16, 32, 14, 14)])
 def test_elu_is_torchs(shape: tuple[int, ...]) -> None:
     x = 10 * torch.randn(shape)
     x.flatten()[:5] = torch.tensor([0.0, -1e-30, float("inf"), float("-inf"), float("nan")])
@@ -185,8 +186,12 @@ def test_elu_leaves_its_input_and_the_order_in_memory_as_they_are() -> None:
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("onednn", [False, True])
 @pytest.mark.parametrize("leading", [(1,), (7,), (600,), (3, 200), (0,)])
-def test_a_linear_layer_is_torchs_however_many_rows(leading: tuple[int, ...]) -> None:
+def test_a_linear_layer_is_torchs_however_many_rows(
+    leading: tuple[int, ...], onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "_ONEDNN", onednn and torch.backends.mkldnn.is_available())
     layer = Linear(784, 256)
     x = torch.rand(*leading, 784)
     expected = F.linear(x.double(), layer.weight.double(), layer.bias.double()).float()
