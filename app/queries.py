@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from app.errors import ParameterError
 from app.images import Fit, Polarity
 from app.interpolation import Way
-from app.schemas import SampleRequest
-from models.config import explain
+from app.schemas import SampleRequest, misfit
 
 MAX_COLUMNS = 1024
 
@@ -113,11 +112,7 @@ def read_query(request: Request, kind: type[Q]) -> Q:
     try:
         return kind.model_validate_strings(dict(request.query_params))
     except ValidationError as error:
-        unknown = [str(e["loc"][0]) for e in error.errors(include_url=False) if e["type"] == "extra_forbidden"]
-        if unknown:
-            known = ", ".join(sorted(kind.model_fields)) or "none"
-            raise ParameterError(f"query: expected {known}, found {', '.join(sorted(unknown))[:200]}") from error
-        raise ParameterError(f"query: {explain(error)}") from error
+        raise ParameterError(misfit("query", kind, error)) from error
 
 
 async def no_query(request: Request) -> None:

@@ -2,14 +2,24 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from app.documents import kind_of
 from app.engine import SEED_LIMIT, Capability
+from models.config import explain
 
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]
 Row = list[float]
 Pair = Annotated[Row, Field(min_length=2, max_length=2)]  # no tuple: few tools know `prefixItems`
+
+
+def misfit(where: str, kind: type[BaseModel], error: ValidationError) -> str:
+    """Why something is not of a type, in one line: first what the type does not know, beside what it does."""
+    unknown = [str(e["loc"][0]) for e in error.errors(include_url=False) if e["type"] == "extra_forbidden"]
+    if not unknown:
+        return f"{where}: {explain(error)}"
+    known = ", ".join(sorted(kind.model_fields)) or "none"
+    return f"{where}: expected {known}, found {', '.join(sorted(unknown))[:200]}"
 
 
 class SampleRequest(BaseModel):

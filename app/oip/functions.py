@@ -11,10 +11,9 @@ from app.engine import Array, Engine, Model, ModelNotFoundError
 from app.errors import LimitError, MalformedError
 from app.oip.messages import Outputs, Request
 from app.oip.tensors import FLOATS, INTEGERS, Tensor, check_shape, read_values
-from app.schemas import SampleRequest
+from app.schemas import SampleRequest, misfit
 from app.settings import Settings
 from app.tensors import as_images
-from models.config import explain
 
 VERSION = "1"  # of every model, and the only one
 PLATFORM = "reparam_safetensors"
@@ -232,7 +231,7 @@ def _read_sample(model: Model, settings: Settings, request: Request) -> SampleRe
     try:
         wanted = SampleRequest.model_validate(values, extra="forbid")
     except ValidationError as error:
-        raise MalformedError(f"sample: {explain(error)}") from error
+        raise MalformedError(misfit("sample", SampleRequest, error)) from error
     if wanted.count > settings.max_samples:
         raise LimitError("count", "max_samples", settings.max_samples, wanted.count)
     return wanted

@@ -9,9 +9,8 @@ from app.documents import load_object
 from app.engine import Model
 from app.errors import LimitError, MalformedError
 from app.queries import DecodeQuery, SampleQuery, described, read_query
-from app.schemas import SampleAnswer, SampleRequest
+from app.schemas import SampleAnswer, SampleRequest, misfit
 from app.state import find_model, settings_of
-from models.config import explain
 
 router = APIRouter(tags=["generation"])
 
@@ -51,5 +50,5 @@ async def sample(request: Request) -> Response:
         document = load_object(await read_json(request), settings_of(request).max_json_bytes)
         wanted = SampleRequest.model_validate(document)
     except ValidationError as error:
-        raise MalformedError(f"body: {explain(error)}") from error
+        raise MalformedError(misfit("body", SampleRequest, error)) from error
     return await _sample(request, model, form, wanted)

@@ -147,3 +147,9 @@ def test_bad_parameters_are_problems(client: TestClient, query: str, name: str, 
 def test_bad_bodies_are_problems(client: TestClient, body: bytes) -> None:
     answer = client.post("/v1/sample", content=body, headers={"content-type": "application/json"})
     assert_problem(answer, 422, "malformed-request")
+
+
+def test_a_member_that_is_not_known_is_told_with_those_that_are(client: TestClient) -> None:
+    answer = client.post("/v1/sample", json={"model": "tiny-2d", "sed": 1})
+    detail = assert_problem(answer, 422, "malformed-request")["detail"]
+    assert detail == "body: expected count, seed, temperature, found model, sed"

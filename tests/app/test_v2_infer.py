@@ -258,7 +258,7 @@ def test_hints_are_not_needed(client: TestClient) -> None:
         ({"inputs": [tensor("seed", np.array([2**63], np.uint64), "INT64")]}, ["seed", "INT64"]),
         ({"inputs": [tensor("temperature", np.array([11.0]), "FP32")]}, ["temperature"]),
         ({"inputs": [tensor("count", np.array([1]), "INT64")], "parameters": {"count": 1}}, ["found both"]),
-        ({"parameters": {"tempreature": 1}}, ["tempreature"]),
+        ({"parameters": {"tempreature": 1}}, ["expected count, seed, temperature", "found tempreature"]),
         ({"parameters": {"count": "many"}}, ["count"]),
     ],
 )
