@@ -202,13 +202,14 @@ def _member(document: dict[str, Any], names: Sequence[str]) -> tuple[str, Any]:
 
 
 def _decode_files(values: list[Any]) -> Files:
-    if not all(isinstance(value, str) for value in values):
-        raise MalformedError("images: expected a list of strings, each the base64 of an image file")
     return [_decode_file(value, index) for index, value in enumerate(values)]
 
 
-def _decode_file(value: str, index: int) -> bytes:
+def _decode_file(value: Any, index: int) -> bytes:
     """A file from base64, also from a data URL, and with the line breaks that some write into it."""
+    if not isinstance(value, str):
+        expected = "text, the base64 of an image file (pixels are for numbers)"
+        raise MalformedError(f"images[{index}]: expected {expected}, found {kind_of(value)}")
     encoded = value.partition(",")[2] if value.startswith("data:") else value
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)

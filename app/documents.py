@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from app.errors import MalformedError
+from app.numbers import kind_of
 from app.streams import Body
 
 # What is no larger is read on the event loop: JSON of a dozen images takes a millisecond.
@@ -41,9 +42,3 @@ def load_object(body: Body, max_json_bytes: int, length: int | None = None) -> d
     if not isinstance(document, dict):
         raise MalformedError(f"body: expected a JSON object, found {kind_of(document)}")
     return document
-
-
-def kind_of(value: object) -> str:
-    """What a value of JSON is, in words."""
-    kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
-    return kinds.get(type(value), "a number")

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from app.documents import kind_of
 from app.engine import SEED_LIMIT, Capability
+from app.numbers import kind_of
 from models.config import explain
 
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]

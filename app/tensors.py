@@ -14,8 +14,8 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from app.batching import Rows
-from app.documents import kind_of
 from app.errors import MalformedError
+from app.numbers import kind_of
 from app.streams import Buffer
 from models.errors import InputError, ShapeError
 

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from app.documents import kind_of, load_object
+from app.documents import load_object
 from app.errors import MalformedError
+from app.numbers import kind_of
 from app.oip.tensors import DTYPES, Input, Tensor
 
 Outputs = dict[str, npt.NDArray[Any]]
@@ -174,7 +175,8 @@ def _input(where: str, member: object, rest: _Rest) -> Input:
     datatype = _text(f"{name:.80}: datatype", document.get("datatype"))
     shape = document.get("shape")
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise MalformedError(f"{name:.80}: shape: expected a list of whole numbers from 0, found {shape!r:.80}")
+        shown = str(shape)[:80] if isinstance(shape, list) else kind_of(shape)
+        raise MalformedError(f"{name:.80}: shape: expected a list of whole numbers from 0, found {shown}")
     if "binary_data_size" in parameters:
         if document.get("data") is not None:
             raise MalformedError(f"{name:.80}: expected data or binary_data_size, found both")

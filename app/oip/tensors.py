@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from app.numbers import kind_of
 from models.errors import InputError, ShapeError
 
 Values = npt.NDArray[Any]
@@ -104,10 +105,10 @@ def _numbers(found: Input, data: list[Any], kinds: set[type]) -> Sequence[Any]:
         row = level
     elif len(data) != math.prod(found.shape):
         raise ShapeError(f"{found.name}: data: expected {expected}, found {len(data)} in a row")
-    others = set(map(type, row)) - kinds  # a bool is an int to isinstance
-    if others:
-        names = sorted(kind.__name__ for kind in others)
-        raise InputError(f"{found.name}: data: expected {found.datatype} numbers, found {', '.join(names)}")
+    if not set(map(type, row)) <= kinds:  # a bool is an int to isinstance
+        other = next(number for number in row if type(number) not in kinds)
+        shown = str(other) if type(other) is float else kind_of(other)
+        raise InputError(f"{found.name}: data: expected {found.datatype} numbers, found {shown}")
     return row
 
 
