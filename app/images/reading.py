@@ -113,7 +113,7 @@ def _unit(deep: npt.NDArray[np.generic], mode: str) -> Pixels:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise ImageError("expected finite pixels, found NaN or infinity")
-    whites = {"I": (65535.0,), "F": (1.0, 255.0, 65535.0)}.get(mode, (65535.0,))
+    whites = (1.0, 255.0, 65535.0) if mode in ("I", "F") else (65535.0,)
     white = next((white for white in whites if low >= 0 and high <= white), None)
     if white is None:  # nothing usual: the picture's own range
         return ((values - low) / ((high - low) or 1)).astype(np.float32)

@@ -72,9 +72,11 @@ def test_16_bit_tiff_of_either_byte_order():
 
 
 @pytest.mark.parametrize(("white", "values"), [(1, [0, 0.25, 1]), (255, [0, 51, 255]), (65535, [0, 300, 65535])])
-def test_real_numbers_are_read_by_the_least_usual_white(white, values):
-    image = Image.fromarray(np.array([values], np.float32))
-    assert read_image(file(image, "TIFF")).pixels[0] == pytest.approx(np.array(values) / white)
+def test_real_and_32_bit_numbers_are_read_by_the_least_usual_white(white, values):
+    for kind in (np.float32, np.int32):
+        numbers = np.array([values], kind)
+        found = read_image(file(Image.fromarray(numbers), "TIFF")).pixels
+        assert found == pytest.approx(numbers / white)
 
 
 def test_nan_is_an_error():
