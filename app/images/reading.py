@@ -18,6 +18,8 @@ Pixels = npt.NDArray[np.float32]
 
 _LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
+_PHOTOMETRIC = 262  # of TIFF's tags the one that tells what its zero is
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 # What is odd about a caller's file is no line of the log, nor kept for ever, as Python does with every new warning.
@@ -69,7 +71,8 @@ def read_image(data: bytes, max_pixels: int = 16_000_000, before: int = 0) -> Pi
             upright: Image.Image = image
             with suppress(Exception):  # damaged EXIF is no reason to refuse sound pixels
                 upright = ImageOps.exif_transpose(image)
-            return _grey(upright)
+            picture = _grey(upright)
+            return picture._replace(pixels=1 - picture.pixels) if _is_negative(image) else picture
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -80,6 +83,11 @@ def read_image(data: bytes, max_pixels: int = 16_000_000, before: int = 0) -> Pi
     except Exception as error:  # a decoder meets damage with a dozen kinds of exception, SyntaxError among them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"expected a sound picture, found it damaged: {reason}") from error
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether it is a TIFF whose zero is white, which Pillow heeds in 8 bits and fewer alone."""
+    return image.mode in ("I;16", "F") and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
 
 
 def _grey(image: Image.Image) -> Picture:

@@ -79,6 +79,16 @@ def test_real_and_32_bit_numbers_are_read_by_the_least_usual_white(white, values
         assert found == pytest.approx(numbers / white)
 
 
+@pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1)])
+def test_a_tiff_whose_zero_is_white_is_no_negative(kind, white):
+    values = (np.array([[0, 0.25, 1]]) * white).astype(kind)
+    ordinary = file(Image.fromarray(values), "TIFF")
+    black_is_zero, white_is_zero = (struct.pack("<HHIHH", 262, 3, 1, zero, 0) for zero in (1, 0))
+    assert ordinary.count(black_is_zero) == 1
+    found = read_image(ordinary.replace(black_is_zero, white_is_zero)).pixels
+    assert found == pytest.approx(1 - values / white)
+
+
 def test_nan_is_an_error():
     with pytest.raises(ImageError, match="NaN"):
         read_image(file(Image.fromarray(np.array([[np.nan, 1]], np.float32)), "TIFF"))
