@@ -16,7 +16,7 @@ from app.state import settings_of
 from app.tensors import NPY, SAFETENSORS, write_npy, write_safetensors
 from app.threads import off_loop_if
 
-JSON, PNG = "application/json", "image/png"
+JSON, PNG, OCTETS = "application/json", "image/png", "application/octet-stream"
 
 # What is no larger is written on the event loop, in some hundred microseconds.
 _INLINE_NUMBERS = 10_000

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.access import declare_keys
-from app.answers import JSON, PNG, ImageForm, MapForm, NumberForm
+from app.answers import JSON, OCTETS, PNG, ImageForm, MapForm, NumberForm
 from app.bodies import ENDS_IN, IMAGES_IN, LATENTS_IN, MULTIPART
 from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON, speaks_oip
@@ -42,7 +42,9 @@ ANSWERS = {
     "sample": ImageForm.offered,
     "sample_with_body": ImageForm.offered,
     "get_map": (PNG, *MapForm.offered),  # Swagger UI asks for the first, and takes seconds to print the numbers
+    "v2_infer": (JSON, OCTETS),
 }
+WITHOUT_BODY = {"v2_index"}  # the calls that take a body and need none
 # What not every model can, by operation; the picture of a map needs a prior, as samples do.
 NEEDED: dict[str, set[Capability]] = {
     "sample": {"sample"},
@@ -74,7 +76,7 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
         for operation in operations.values():
             name = operation["operationId"]
             if name in bodies:
-                operation["requestBody"] = {"required": True, "content": bodies[name]}
+                operation["requestBody"] = {"required": name not in WITHOUT_BODY, "content": bodies[name]}
             if name in ANSWERS:
                 answer = operation["responses"]["200"]
                 answer["content"] = {media: answer["content"].get(media, FILE) for media in ANSWERS[name]}
@@ -131,7 +133,10 @@ async def _bodies(model: Model, count: int) -> dict[str, dict[str, Any]]:
         "sample_with_body": {
             JSON: {"schema": _ref("SampleRequest"), "example": {"count": count, "seed": 7, "temperature": 1.0}}
         },
-        "v2_infer": {JSON: {"schema": _ref("InferRequest"), "example": {"id": "1", "inputs": [tensor]}}},
+        "v2_infer": {
+            JSON: {"schema": _ref("InferRequest"), "example": {"id": "1", "inputs": [tensor]}},
+            OCTETS: FILE,
+        },
         "v2_index": {JSON: {"schema": _ref("IndexRequest"), "example": {"ready": True}}},
     }
 

@@ -15,7 +15,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from app import oip
-from app.answers import JSON, json_answer
+from app.answers import JSON, OCTETS, json_answer
 from app.engine import NotCapableError
 from app.errors import LimitError
 from app.oip import VERSION, Served, Statistics, Took
@@ -41,6 +41,12 @@ EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "
 READY = {"state": "READY", "reason": ""}
 UNAVAILABLE = {"state": "UNAVAILABLE", "reason": "the model cannot be loaded; the log has why"}
 HEADER_LENGTH = "Inference-Header-Content-Length"
+LENGTH = {  # as OpenAPI has it
+    "description": "Where tensors are bytes: how many bytes the JSON takes, which they follow. 0 in a request: all of "
+    "it is bytes, of the one input that the function needs.",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 0},
+}
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, 1, mtime=0),
     "deflate": lambda body: zlib.compress(body, 1),
@@ -134,12 +140,24 @@ async def statistics_of_one(served: ServedDep, statistics: StatisticsDep) -> Res
     return await _stats(statistics, [served])
 
 
-@router.post("/v2/models/{name}/infer", response_model=InferResponse, operation_id="v2_infer")
+@router.post(
+    "/v2/models/{name}/infer",
+    response_model=InferResponse,
+    operation_id="v2_infer",
+    openapi_extra={
+        "parameters": [{"name": HEADER_LENGTH, "in": "header", **LENGTH}],
+        "responses": {"200": {"headers": {HEADER_LENGTH: LENGTH}}},
+    },
+)
 @router.post("/v2/models/{name}/versions/{version}/infer", operation_id="v2_infer", include_in_schema=False)
 async def infer(
     request: Request, settings: SettingsDep, served: ServedDep, statistics: StatisticsDep, body: BodyDep
 ) -> Response:
-    """Call a function with tensors, and get tensors. They are JSON here; clients may send and ask for bytes."""
+    """Call a function with tensors, and get tensors: as JSON, or as bytes after it.
+
+    One that is bytes has a `binary_data_size` among its parameters, in place of `data`. An output is bytes where its
+    parameter `binary_data`, or the request's `binary_data_output`, is true.
+    """
     began = time.perf_counter_ns()
     try:
         wanted, value = await off_loop_if(len(body) > MAX_ON_LOOP, _read, request, settings, served, body)
@@ -197,7 +215,7 @@ async def _respond(request: Request, content: bytes, header: int | None) -> Resp
     if encoding and len(content) >= MIN_COMPRESSED:
         content = await off_loop_if(len(content) > MAX_ON_LOOP, COMPRESSIONS[encoding], content)
         headers["Content-Encoding"] = encoding
-    media = JSON if header is None else "application/octet-stream"
+    media = JSON if header is None else OCTETS
     return Response(content, headers=headers, media_type=media)
 
 
