@@ -189,15 +189,17 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  for the type checker
     phrase = HTTPStatus(error.status_code).phrase
+    # The framework names the methods of one route, and a path may have several.
+    allowed = ", ".join(_allowed(request)) if error.status_code == 405 else ""
     details = {
         404: f"there is nothing at {request.url.path}; /docs lists what there is",
-        405: f"{request.method} is not for {request.url.path}",
+        405: f"{request.method} is not for {request.url.path}: expected {allowed}",
     }
     detail = details.get(error.status_code, str(error.detail))
     answer = problem(request, error.status_code, phrase.lower().replace(" ", "-"), phrase, detail)
     answer.headers.update(error.headers or {})
-    if error.status_code == 405:  # the framework names the methods of one route, and a path may have several
-        answer.headers["Allow"] = ", ".join(_allowed(request))
+    if allowed:
+        answer.headers["Allow"] = allowed
     return answer
 
 

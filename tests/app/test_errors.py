@@ -21,7 +21,7 @@ def test_what_is_not_there(client: TestClient) -> None:
 
 def test_a_method_that_is_not_allowed_says_which_are(client: TestClient) -> None:
     answer = client.get("/v1/encode")
-    assert_problem(answer, 405, "method-not-allowed")
+    assert assert_problem(answer, 405, "method-not-allowed")["detail"] == "GET is not for /v1/encode: expected POST"
     assert answer.headers["allow"] == "POST"
 
 
