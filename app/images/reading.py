@@ -77,6 +77,8 @@ def read_image(data: bytes, max_pixels: int = 16_000_000, before: int = 0) -> Pi
         raise
     except UnidentifiedImageError as error:
         found = f"{len(data)} bytes starting {data[:8].hex(' ')}" if data else "no bytes"
+        if data.startswith((b"II*\0", b"MM\0*")):
+            found = "a TIFF that is damaged, or of numbers that are not read, as of 64 bits"
         raise ImageError(f"expected a sound PNG, JPEG, WebP, BMP, GIF or TIFF file, found {found}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limit, far above
         raise ImageTooLargeError(f"{limit}, found more") from error

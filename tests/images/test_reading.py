@@ -89,6 +89,14 @@ def test_a_tiff_whose_zero_is_white_is_no_negative(kind, white):
     assert found == pytest.approx(1 - values / white)
 
 
+def test_a_tiff_of_numbers_that_are_not_read_is_not_told_that_it_is_none():
+    single = file(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF")
+    bits_32, bits_64 = (struct.pack("<HHIHH", 258, 3, 1, bits, 0) for bits in (32, 64))
+    assert single.count(bits_32) == 1
+    with pytest.raises(ImageError, match="found a TIFF that is damaged, or of numbers that are not read"):
+        read_image(single.replace(bits_32, bits_64))
+
+
 def test_nan_is_an_error():
     with pytest.raises(ImageError, match="NaN"):
         read_image(file(Image.fromarray(np.array([[np.nan, 1]], np.float32)), "TIFF"))
