@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from math import ceil
 from typing import Literal, Self
@@ -180,13 +181,7 @@ class SweptMemory(MemoryStorage):
 def _storage(settings: Settings) -> CountStorage:
     secret = settings.rate_limit_storage
     url = secret.get_secret_value() if secret is not None else "memory://"
-    try:
-        scheme, _ = urlsplit(url).scheme, urlsplit(url).port
-    except ValueError:  # which says a part of it, and that may be a password's
-        raise InputError(
-            "REPARAM_RATE_LIMIT_STORAGE: expected redis(s)://HOST:PORT/DB, found no port where one should be; in a "
-            "password :, /, ?, # and @ are written %3A, %2F, %3F, %23 and %40"
-        ) from None
+    scheme = _scheme(url)
     if scheme == MEMORY:
         return SweptMemory()
     if scheme not in REDIS:  # the rest may hold a password
@@ -194,6 +189,7 @@ def _storage(settings: Settings) -> CountStorage:
             f"REPARAM_RATE_LIMIT_STORAGE: expected memory:// or redis(s)://HOST:PORT/DB, found {scheme or 'no scheme'}"
         )
     try:
+        from redis import RedisError
         from redis.asyncio import BlockingConnectionPool
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
@@ -212,14 +208,32 @@ def _storage(settings: Settings) -> CountStorage:
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 1),  # a connection that idled may have been closed, which says nothing of Redis
         )
-    except ValueError as error:
+        # Not connected yet: an unknown option of the URL fails here, and not with each request.
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, RedisError) as error:
         raise InputError(f"REPARAM_RATE_LIMIT_STORAGE={scheme}://...: {error}") from None
     return RedisStorage(
-        url,
+        "redis://",  # the pool has the rest
         wrap_exceptions=True,
         implementation="redispy",
         key_prefix="reparam",
         connection_pool=pool,  # type: ignore[arg-type]
+    )
+
+
+def _scheme(url: str) -> str:
+    """Raises: InputError: if what follows it has another form; nothing of that is told, for it may be a password's."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        whole = "@" not in parts.path + parts.query + parts.fragment
+        if whole and (parts.scheme not in REDIS or re.fullmatch(r"(/\d*)?", parts.path)):
+            return parts.scheme
+    except ValueError:
+        pass
+    raise InputError(
+        "REPARAM_RATE_LIMIT_STORAGE: expected redis(s)://HOST:PORT/DB, found another form; in a password :, /, ?, # "
+        "and @ are written %3A, %2F, %3F, %23 and %40"
     )
 
 

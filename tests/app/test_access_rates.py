@@ -297,6 +297,12 @@ def test_what_is_not_a_limit_stops_the_start(rate: str) -> None:
         "//:secret@host:6379/0",
         "my_user:secret@host:6379/0",
         "redis://:secret/more@host:6379/0",
+        "redis://:more@secret/more@host:6379/0",
+        "redis://user:12?secret@host:6379/0",
+        "redis://user:12#secret@host:6379/0",
+        "redis://:secret@host:6379/none",
+        "redis://:secret@host:6379/0?unknown=1",
+        "rediss://:secret@host:6379/0?ssl_cert_reqs=perhaps",
     ],
 )
 def test_what_is_not_a_storage_stops_the_start_and_its_password_is_not_told(url: str) -> None:
@@ -304,6 +310,13 @@ def test_what_is_not_a_storage_stops_the_start_and_its_password_is_not_told(url:
     with pytest.raises(InputError, match="REPARAM_RATE_LIMIT_STORAGE") as error:
         check_access(settings)
     assert "secret" not in str(error.value) + repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://host", "REDISS://:secret@host/1", "redis://[::1]", "redis://host:6379/0?db=2"]
+)
+def test_a_storage_has_the_port_of_redis_unless_it_names_one(url: str) -> None:
+    check_access(Settings(rate_limit="1/second", rate_limit_storage=SecretStr(url)))
 
 
 def test_a_missing_redis_package_is_one_line_that_says_what_to_install() -> None:
