@@ -43,7 +43,7 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
         "default_model": engine.default,
         "models": [
             {key: model.card()[key] for key in ("name", "kind", "latents", "parameters", "sha256")}
-            | {"folder": str(model.folder)}
+            | {"folder": str(model.folder), "lazy": settings.lazy_models and model.name != engine.default}
             for model in engine.models.values()
         ],
         "device": str(find_device(settings.device)),
@@ -51,6 +51,7 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
         "threads": settings.threads,
         "limits": {name: getattr(settings, name) for name in Settings.model_fields if _is_limit(name)},
         "keys": settings.keyed,
+        "open": {"docs": settings.open_docs, "metrics": settings.open_metrics},  # without a key
         "rate_limit": _rate_limit(settings),
         "cors_origins": settings.cors_origins,
         "trusted_proxies": [str(network) for network in settings.trusted_proxies],
@@ -61,7 +62,7 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
     }
 
 
-def _rate_limit(settings: Settings) -> dict[str, str] | None:
+def _rate_limit(settings: Settings) -> dict[str, Any] | None:
     if settings.rate_limit is None:
         return None
     storage = settings.rate_limit_storage
@@ -69,12 +70,22 @@ def _rate_limit(settings: Settings) -> dict[str, str] | None:
         "limit": settings.rate_limit,
         "storage": _without_password(storage.get_secret_value()) if storage else MEMORY,
         "on_failure": settings.rate_limit_on_failure,
+        "timeout_ms": settings.rate_limit_timeout_ms,
     }
 
 
-def _told(rate_limit: dict[str, str]) -> str:
+def _told(rate_limit: dict[str, Any]) -> str:
     text = f"{rate_limit['limit']}, counted in {rate_limit['storage']}"
-    return text if rate_limit["storage"] == MEMORY else f"{text}; when that fails, {rate_limit['on_failure']}"
+    if rate_limit["storage"] == MEMORY:
+        return text
+    return f"{text}; when that fails, or takes {rate_limit['timeout_ms']} ms, {rate_limit['on_failure']}"
+
+
+def _asked(report: dict[str, Any]) -> str:
+    if not report["keys"]:
+        return "not asked for"
+    named = {"docs": "the page, /docs and the schema", "metrics": "/metrics"}
+    return "asked for, but not by " + ", ".join(["probes", *(named[name] for name in named if report["open"][name])])
 
 
 def _without_password(url: str) -> str:
@@ -84,7 +95,7 @@ def _without_password(url: str) -> str:
 
 
 def _is_limit(setting: str) -> bool:
-    return setting.startswith("max_") or setting.endswith(("_timeout_s", "drain_delay_s"))
+    return setting.startswith("max_") or setting.endswith(("_s", "_readers"))
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -96,12 +107,13 @@ def as_text(report: dict[str, Any]) -> str:
             (
                 "model",
                 f"{name}: {model['kind']}, {model['latents']} latents, {model['parameters']:,} parameters, "
-                f"sha256 {model['sha256'][:12]}, from {model['folder']}",
+                f"sha256 {model['sha256'][:12]}, from {model['folder']}"
+                + (", loaded at its first call" if model["lazy"] else ""),
             )
         )
     rows.append(("runs on", f"{report['device']}, workers {report['workers']}, threads of each {report['threads']}"))
     rows.append(("limits", ", ".join(f"{name} {value}" for name, value in report["limits"].items())))
-    rows.append(("keys", "asked for" if report["keys"] else "not asked for"))
+    rows.append(("keys", _asked(report)))
     rows.append(("rate", _told(report["rate_limit"]) if report["rate_limit"] else "not limited"))
     rows.append(("origins", ", ".join(report["cors_origins"]) or "its own alone"))
     rows.append(("proxies", ", ".join(report["trusted_proxies"]) or "none trusted"))
