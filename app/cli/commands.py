@@ -23,7 +23,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-cli.command(epilog="Example: PORT=9000 is --port 9000: reparam serve --port 9000")(serve)
+cli.command(epilog="Example: REPARAM_API_KEYS_FILE=keys.txt reparam serve --port 9000 --model mnist-mlp")(serve)
 cli.command(epilog="Example: REPARAM_MODELS=runs/mine/checkpoint reparam doctor")(doctor)
 cli.command(epilog="Example: reparam train models/recipes/mnist-mlp.toml --data data/mnist --out runs/mnist-mlp")(train)
 cli.command(epilog="Example: reparam evaluate runs/mnist-mlp/checkpoint --data data/mnist")(evaluate)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,7 +149,10 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[object, ...], wo
     "command", ["serve", "train", "evaluate", "encode", "decode", "sample", "data fetch", "data info"]
 )
 def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) -> None:
-    assert f"reparam {command}" in reparam(*command.split(), "--help", cwd=tmp_path).split("Example:")[1]
+    example = reparam(*command.split(), "--help", cwd=tmp_path).split("Example:")[1]
+    assert f"reparam {command}" in example
+    settings = {f"REPARAM_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"(\w+)=", example)) <= settings
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:
