@@ -2,6 +2,8 @@
 
 import re
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from app.routes import health, metrics, v2
 from models.recipe import DataRecipe, Elbo, Iwae, OptimizationRecipe, Recipe
 from scripts import draw_why_variational
 from tests.conftest import ROOT
+from tests.e2e.examples import blocks
 
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("models/zoo/*/README.md")])
@@ -28,6 +31,17 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
             target = page.parent / link if link else page
             assert target.exists(), f"{page}: {link}"
             assert not anchor or anchor in _anchors(target), f"{page}: {link}#{anchor}"
+
+
+@pytest.mark.parametrize("page", ["api.md", "open-inference-protocol.md"])
+def test_what_the_service_does_without_is_installed_before_python_needs_it(page: str) -> None:
+    text = (DOCS / page).read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    served = {re.split(r"\W", need.replace("-", "_"))[0] for need in project["dependencies"]}
+    modules = set(re.findall(r"^(?:import|from) (\w+)", "".join(blocks(text, "python")), re.MULTILINE))
+    packages = {packages_distributions()[name][0] for name in modules - sys.stdlib_module_names}
+    for package in packages - served:
+        assert re.search(rf"`\.venv/bin/pip install [^`]*\b{package}\b", text), package
 
 
 def _anchors(page: Path) -> set[str]:
