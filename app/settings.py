@@ -29,8 +29,11 @@ def as_sent(origin: str) -> str:
     Raises: ValueError: if it is none, or a part of one.
     """
     origin = origin.lower()
-    if not re.fullmatch(r"\*|https?://[^/?#@*\s]+", origin):
-        raise ValueError(f"expected an origin such as https://example.org, or * alone for any, found {origin!r:.80}")
+    if not re.fullmatch(r"\*|https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin):
+        raise ValueError(
+            "expected an origin such as https://example.org (a name beyond ASCII as xn--...), or * alone for any, "
+            f"found {origin!r:.80}"
+        )
     return re.sub(r"^(http://.+):80$|^(https://.+):443$", r"\1\2", origin)
 
 

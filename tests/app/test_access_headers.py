@@ -161,6 +161,10 @@ def test_another_origin_may_not_read(open_to_pages: TestClient) -> None:
         "https://*.example.org",
         "https://example.org:*",
         "*.example.org",
+        "https://münchen.example",
+        "https://example.org:",
+        "https://example.org:https",
+        "https://[fe80::1%eth0]",
     ],
 )
 def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
@@ -178,6 +182,7 @@ def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
         ("https://a.org:80", "https://a.org:80"),
         ("https://[::1]:443", "https://[::1]"),
         ("http://[::80]", "http://[::80]"),
+        ("https://xn--mnchen-3ya.example:8443", "https://xn--mnchen-3ya.example:8443"),
         ("*", "*"),
     ],
 )
