@@ -1,6 +1,7 @@
 """What `reparam serve` does: check the models, run the processes, and say what is served."""
 
 import logging
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -17,7 +18,7 @@ from app.figures import SharedFigures
 from app.network import find_device
 from app.report import address_of, as_text, describe
 from app.server import Server
-from app.settings import Settings
+from app.settings import Settings, warn_of_unknown
 from app.starting import Starting
 from app.supervisor import Supervisor
 
@@ -53,6 +54,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         proxy_headers=False,  # REPARAM_TRUSTED_PROXIES says which are believed
         log_config=logs.config(settings.log_format, settings.log_level),
     )
+    warn_of_unknown(os.environ)
     config.app = partial(_create, settings, check_access(settings))
     find_device(settings.device)
     address = address_of(settings.host, listener.getsockname()[1])

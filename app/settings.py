@@ -1,6 +1,8 @@
 """Everything an operator can set, each by an environment variable REPARAM_NAME."""
 
+import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -14,8 +16,14 @@ from models.files import checkpoint_folder, shipped_names
 
 # What Kubernetes and Docker set REPARAM_PORT to beside a service that is called reparam, over what the image says.
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
+# And what else they set beside one that is called so, or reparam-something.
+SERVICE_LINK_NAME = re.compile(
+    r"REPARAM_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 FIRST_CHOICE = "mnist-conv"  # of the shipped checkpoints, for calls that name none
+
+logger = logging.getLogger(__name__)
 
 
 def shipped() -> tuple[str, ...]:
@@ -150,7 +158,8 @@ class Settings(BaseSettings):
     )
     shutdown_timeout_s: PositiveInt = Field(10, le=3600, description="How long a stop waits for requests in flight.")
     api_keys: SecretStr | None = Field(
-        None, description="Keys that callers need, separated by commas; with none here or in the file, none is needed."
+        None,
+        description="Keys that callers need, separated by commas; with none here or in the file, none is needed.",
     )
     api_keys_file: Path | None = Field(
         None, description="A file with a key a line; a line that begins with # is a comment."
@@ -226,3 +235,20 @@ class Settings(BaseSettings):
     def checkpoint_folders(self) -> list[Path]:
         """Where each of `models` lies: a name without a slash is a shipped checkpoint's."""
         return [checkpoint_folder(model) for model in self.models]
+
+
+def setting_names() -> list[str]:
+    """The environment variables that are settings."""
+    return [f"REPARAM_{name.upper()}" for name in Settings.model_fields]
+
+
+def unknown_names(environment: Iterable[str]) -> list[str]:
+    """The variables that are named as if they were settings, and are none; a service's link is not meant to be one."""
+    names = {name for name in map(str.upper, environment) if name.startswith("REPARAM_")} - set(setting_names())
+    return sorted(name for name in names if not SERVICE_LINK_NAME.fullmatch(name))
+
+
+def warn_of_unknown(environment: Iterable[str]) -> None:
+    """Say which variables have no effect."""
+    for name in unknown_names(environment):
+        logger.warning("%s is set, and has no effect: no setting is called so", name)

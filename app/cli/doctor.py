@@ -15,6 +15,7 @@ def doctor(
     settings = read_settings(models=",".join(model or []) or None)
 
     import json
+    import os
 
     from app import traces
     from app.access import check_access
@@ -22,8 +23,10 @@ def doctor(
     from app.figures import SharedFigures
     from app.listeners import listen
     from app.report import address_of, as_text, describe
+    from app.settings import warn_of_unknown
 
     listen(settings.host, 0).close()  # the address is one of this machine's; its port the service may have already
+    warn_of_unknown(os.environ)
     check_access(settings)
     if settings.otlp_endpoint:
         traces.check_installed()

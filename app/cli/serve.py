@@ -41,16 +41,14 @@ def read_settings(**options: Any) -> "Settings":
 
     from pydantic import ValidationError
 
-    from app.settings import Settings
+    from app.settings import Settings, setting_names, unknown_names
     from models.config import explain
     from models.errors import InputError
 
     # Into the environment, where every worker process reads its settings from.
     os.environ |= {f"REPARAM_{key.upper()}": str(value) for key, value in options.items() if value is not None}
-    known = [f"REPARAM_{name.upper()}" for name in Settings.model_fields]
-    # Not every other name: beside a Kubernetes service that is called so, REPARAM_SERVICE_HOST and the like are set.
-    for name in sorted({name for name in map(str.upper, os.environ) if name.startswith("REPARAM_")} - set(known)):
-        if meant := get_close_matches(name, known, 1, 0.9):
+    for name in unknown_names(os.environ):
+        if meant := get_close_matches(name, setting_names(), 1, 0.9):
             raise InputError(f"{name}: expected the name of a setting, found none; did you mean {meant[0]}?")
     try:
         return Settings()

@@ -42,6 +42,16 @@ def test_a_port_that_is_a_link_to_a_service_is_none(monkeypatch: pytest.MonkeyPa
     assert Settings().port == 9000
 
 
+def test_a_variable_without_effect_is_told_unless_it_is_a_link_to_a_service(caplog: pytest.LogCaptureFixture) -> None:
+    links = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8000_TCP", "PORT_8000_TCP_ADDR"]
+    links += ["METRICS_PORT", "METRICS_SERVICE_HOST", "METRICS_PORT_9090_TCP_PROTO"]  # of reparam-metrics
+    settings.warn_of_unknown(["REPARAM_PORT", "reparam_host", "HOME", *(f"REPARAM_{link}" for link in links)])
+    assert not caplog.records
+    settings.warn_of_unknown(["REPARAM_KEYS", "REPARAM_MAX_BODY"])
+    told = [record.getMessage().split()[0] for record in caplog.records]
+    assert told == ["REPARAM_KEYS", "REPARAM_MAX_BODY"]
+
+
 @pytest.mark.parametrize(
     ("address", "found"),
     [

@@ -37,8 +37,9 @@ def test_what_would_be_served_is_told(zoo: Path) -> None:
 def test_the_block_is_to_be_read() -> None:
     counted = {"REPARAM_RATE_LIMIT": "5/second", "REPARAM_RATE_LIMIT_STORAGE": "redis://:secret@127.0.0.1:1/0"}
     traced = {"REPARAM_OTLP_ENDPOINT": "https://me:secret@collector:4318"}
-    end = _doctor("--model", "mnist-mlp", REPARAM_METRICS="false", **counted, **traced)
+    end = _doctor("--model", "mnist-mlp", REPARAM_METRICS="false", REPARAM_KEYS="secret", **counted, **traced)
     assert end.returncode == 0, end.stderr
+    assert end.stderr == "REPARAM_KEYS is set, and has no effect: no setting is called so\n"
     lines = end.stdout.splitlines()
     assert lines[0] == "Reparam"
     assert any("mnist-mlp (default): vae, 50 latents, 441,204 parameters, sha256" in line for line in lines)
