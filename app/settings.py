@@ -159,7 +159,7 @@ class Settings(BaseSettings):
     shutdown_timeout_s: PositiveInt = Field(10, le=3600, description="How long a stop waits for requests in flight.")
     api_keys: SecretStr | None = Field(
         None,
-        description="Keys that callers need, separated by commas; with none here or in the file, none is needed.",
+        description="Keys that callers need, separated by commas; set neither these nor the file, and none is needed.",
     )
     api_keys_file: Path | None = Field(
         None, description="A file with a key a line; a line that begins with # is a comment."
