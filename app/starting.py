@@ -12,6 +12,7 @@ from fastapi import Request
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from app.access.cors import Cors
 from app.access.headers import SecurityHeaders
 from app.answers import json_answer
 from app.errors import StartingError, answer_error
@@ -71,13 +72,18 @@ class Starting:
             self._closed.set()
 
     async def _serve(self) -> None:
-        app = Observation(SecurityHeaders(self._answer), self._settings.access_log, counted=False)
+        origins = self._settings.cors_origins
+        answer = SecurityHeaders(Cors(self._answer, origins) if origins else self._answer, bool(origins))
+        app = Observation(answer, self._settings.access_log, counted=False)
         config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
         config.load()
         state = ServerState()
+        ending = asyncio.Event()
+        ending.set()  # each connection ends with its answer: the next one is the service's own
+        app_state = {"settings": self._settings, "draining": ending}
 
         def connection() -> BoundedProtocol:
-            return BoundedProtocol(config=config, server_state=state, app_state={"settings": self._settings})
+            return BoundedProtocol(config=config, server_state=state, app_state=app_state)
 
         acceptor = Acceptor(self._listeners, connection)
         await self._closing.wait()
@@ -95,5 +101,4 @@ class Starting:
             answer = json_answer(LIVE[scope["path"]])
         else:
             answer = await answer_error(Request(scope), StartingError(self._told))
-        answer.headers["Connection"] = "close"  # the next one is the service's own
         await answer(scope, receive, send)

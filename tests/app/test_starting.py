@@ -50,6 +50,21 @@ def test_it_is_alive_and_not_ready(listener: socket.socket) -> None:
         assert ready.status_code == 503 and "mnist-mlp" in ready.json()["error"]
 
 
+def test_a_page_of_a_configured_origin_may_read_it(listener: socket.socket) -> None:
+    page = {"origin": "https://pages.example"}
+    asked = page | {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    with _starting(listener, cors_origins=page["origin"]), httpx.Client(base_url=_url(listener), timeout=60) as client:
+        for answer in (client.options("/v1/encode", headers=asked), client.post("/v1/encode", headers=page)):
+            assert answer.headers["access-control-allow-origin"] == page["origin"]
+            assert (answer.headers["connection"], answer.headers["cross-origin-resource-policy"]) == (
+                "close",
+                "cross-origin",
+            )
+        assert_problem(answer, 503, "starting")
+        other = client.get("/readyz", headers={"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
 def test_each_answer_is_a_line(listener: socket.socket, lines: Lines) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"x-request-id": "mine", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
