@@ -57,9 +57,13 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
         "trusted_proxies": [str(network) for network in settings.trusted_proxies],
         "metrics": f"{address}/metrics" if settings.metrics else None,
         "traces": settings.otlp_endpoint and _without_password(settings.otlp_endpoint),
-        "logs": {"format": settings.log_format, "level": settings.log_level, "access": settings.access_log},
+        "logs": {"format": settings.log_format, "level": settings.log_level, "access": _logs_requests(settings)},
         "versions": versions(),
     }
+
+
+def _logs_requests(settings: Settings) -> bool:
+    return settings.access_log and settings.log_level in ("debug", "info")
 
 
 def _rate_limit(settings: Settings) -> dict[str, Any] | None:

@@ -54,3 +54,8 @@ def test_what_needs_a_key_is_told_and_no_key_is(engine: Engine) -> None:
         assert "asked for, but not by probes, the page, /docs and the schema\n" in text
     _, text = _told(engine, Settings(api_keys="a-key-of-some-caller", open_docs=False, open_metrics=True))
     assert "asked for, but not by probes, /metrics\n" in text
+
+
+def test_requests_are_logged_where_their_level_is(engine: Engine) -> None:
+    levels = {level: _told(engine, Settings(log_level=level))[0]["logs"]["access"] for level in ("info", "warning")}
+    assert levels == {"info": True, "warning": False}
