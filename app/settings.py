@@ -3,11 +3,12 @@
 import logging
 import re
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, IPvAnyNetwork, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import available_cores
@@ -60,7 +61,16 @@ def as_collector(address: str) -> str:
     raise ValueError(f"expected http(s)://HOST:PORT, found {scheme[0] + '...' if scheme else 'no scheme'}")
 
 
+def as_network(text: str) -> IPv4Network | IPv6Network:
+    """A network, of one address where no more is said. Raises: ValueError: if it is none."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"expected an address, or a network such as 10.0.0.0/8: {error}") from None
+
+
 Origin = Annotated[str, AfterValidator(as_sent)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(as_network)]
 Collector = Annotated[str, AfterValidator(as_collector)]
 
 
@@ -90,7 +100,6 @@ class Settings(BaseSettings):
     threads: PositiveInt = Field(1, le=256, description="CPU threads of torch in each worker.")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=shipped,
-        min_length=1,
         description="Checkpoints to serve, separated by commas: names of shipped ones, or paths (with a /); left out, "
         f"every shipped one, {FIRST_CHOICE} first.",
     )
@@ -185,7 +194,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="Origins whose pages may call, `https://example.org` say, separated by commas; `*` is any."
     )
-    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="Addresses or networks of proxies, separated by commas, whose X-Forwarded-For is believed."
     )
     log_format: LogFormat = Field("text", description="A line of the log is `text`, or an object of `json`.")
@@ -202,6 +211,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("models")
+    @classmethod
+    def _serve_some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("expected a checkpoint or more, found none; leave it unset to serve every shipped one")
+        return value
 
     @field_validator("host", mode="before")
     @classmethod

@@ -53,6 +53,23 @@ def test_a_variable_without_effect_is_told_unless_it_is_a_link_to_a_service(capl
 
 
 @pytest.mark.parametrize(
+    ("proxies", "words"),
+    [("172.17.0.1/16", "172.17.0.1/16 has host bits set"), ("::1,nginx", "'nginx'"), ("10.0.0.1:80", "'10.0.0.1:80'")],
+)
+def test_what_is_no_network_of_proxies_is_told_and_why(proxies: str, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(trusted_proxies=proxies)
+    told = explain(caught.value)
+    assert "expected an address, or a network such as 10.0.0.0/8: " in told and words in told
+
+
+def test_a_list_of_no_models_is_told_in_plain_words() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(models=" , ")
+    assert explain(caught.value).startswith("models: expected a checkpoint or more, found none")
+
+
+@pytest.mark.parametrize(
     ("address", "found"),
     [
         ("grpc://user:hunter2@collector:4317", "grpc://..."),
