@@ -29,7 +29,7 @@ def fit(recipe: Recipe, data: TrainingData, out: Path, progress: Progress, prove
         raise RecipeError(f"model.architecture.latents: {error}") from error
     held_out = validate(model, data.held_out, recipe, epoch=1)
     progress.epoch = progress.best_epoch = 1  # all it takes
-    progress.best_negative_elbo = held_out[1] - held_out[0] if held_out else None
+    progress.best_negative_elbo = held_out.negative_elbo if held_out else None
     tensors: dict[str, Tensor] = model.state_dict()
     save_checkpoint(out / CHECKPOINT_FOLDER, recipe.name, recipe.model, tensors, provenance, progress.metrics)
     save_state(out, progress)

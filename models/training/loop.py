@@ -22,7 +22,7 @@ from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
 from models.training.start import begin_with, load_start
 from models.training.state import Progress, load_state, save_state
-from models.training.validation import precision, validate
+from models.training.validation import Validation, precision, validate
 
 
 class Loop:
@@ -123,8 +123,8 @@ class Loop:
             kl_weight=kl_weight(progress.step - 1, training),
             log_likelihood=total_log_likelihood / self.batches,
             kl=total_kl / self.batches,
-            validation_log_likelihood=held_out[0] if held_out else None,
-            validation_kl=held_out[1] if held_out else None,
+            validation_log_likelihood=held_out.log_likelihood if held_out else None,
+            validation_kl=held_out.kl if held_out else None,
             images_per_s=images_per_s,
             best_epoch=progress.best_epoch,
         )
@@ -134,7 +134,7 @@ class Loop:
         training, progress = self.training, self.progress
         try:
             with precision(self.recipe):
-                loss, log_likelihood, kl = bound(
+                terms = bound(
                     self.model,
                     x,
                     self.recipe.objective.at(progress.epoch + 1),
@@ -143,18 +143,18 @@ class Loop:
                 )
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise _not_finite("a covariance is", progress.step + 1, progress.epoch + 1) from error
-        if not math.isfinite(loss.item()):
-            raise _not_finite(f"the loss is {loss.item()},", progress.step + 1, progress.epoch + 1)
+        if not math.isfinite(terms.loss.item()):
+            raise _not_finite(f"the loss is {terms.loss.item()},", progress.step + 1, progress.epoch + 1)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
         self.optimizer.zero_grad()
-        loss.backward()
+        terms.loss.backward()
         if training.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
         progress.step += 1
-        return log_likelihood.item(), kl.item()
+        return terms.log_likelihood.item(), terms.kl.item()
 
     def _choose_kept(self) -> None:
         """Between the moving average and the start, where the recipe has the start keep a share; rounded as stored.
@@ -168,13 +168,13 @@ class Loop:
         if self.kept is not self.averaged:
             self.kept.load_state_dict({key: tensor.to(self.stored) for key, tensor in weights.items()})
 
-    def _keep(self, held_out: tuple[float, float] | None) -> None:
+    def _keep(self, held_out: Validation | None) -> None:
         """Save the weights as the checkpoint if they are the best so far, and stop if they have not been for long."""
         progress, training = self.progress, self.training
-        negative_elbo = held_out[1] - held_out[0] if held_out else None
-        best = progress.best_negative_elbo
-        if negative_elbo is None or best is None or negative_elbo < best:
-            progress.best_epoch, progress.best_negative_elbo = progress.epoch, negative_elbo
+        if held_out is None or progress.best_loss is None or held_out.loss < progress.best_loss:
+            progress.best_epoch = progress.epoch
+            if held_out:
+                progress.best_loss, progress.best_negative_elbo = held_out.loss, held_out.negative_elbo
             save_checkpoint(
                 self.out / CHECKPOINT_FOLDER,
                 self.recipe.name,

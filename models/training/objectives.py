@@ -21,6 +21,7 @@ class Bound(NamedTuple):
     loss: Tensor  # (), to be minimised
     log_likelihood: Tensor  # (), the mean of log p(x|z)
     kl: Tensor  # (), what the bound takes off it: log_likelihood - kl is the bound
+    priced: Tensor  # (), the same as the objective prices it, after any warm-up
 
 
 def bound(model: Autoencoder, x: Tensor, objective: Elbo | Iwae, kl_weight: float, generator: Generator) -> Bound:
@@ -33,8 +34,8 @@ def bound(model: Autoencoder, x: Tensor, objective: Elbo | Iwae, kl_weight: floa
     terms = model.terms(x, generator)
     log_likelihood = terms.log_likelihood.mean()
     kl = terms.kl.mean(0)  # (G,), the mean over the batch
-    priced = kl.clamp_min(objective.free_nats) if objective.free_nats else kl
-    return Bound(kl_weight * objective.beta * priced.sum() - log_likelihood, log_likelihood, kl.sum())
+    priced = objective.beta * (kl.clamp_min(objective.free_nats) if objective.free_nats else kl).sum()
+    return Bound(kl_weight * priced - log_likelihood, log_likelihood, kl.sum(), priced)
 
 
 def _importance_weighted(
@@ -65,7 +66,8 @@ def _importance_weighted(
         loss = _with_gradient_of(_surrogate(model, x, z, proposal, weights.gather(0, chosen), kl_weight), loss)
     if objective.proposal and learning:
         loss = _with_gradient_of(_of_encoder(model, x, posterior, kl_weight, generator), loss)
-    return Bound(loss, log_likelihood.mean(), log_likelihood.mean() - evidence)
+    kl = log_likelihood.mean() - evidence
+    return Bound(loss, log_likelihood.mean(), kl, kl)
 
 
 def _with_gradient_of(surrogate: Tensor, loss: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Progress(BaseModel):
     epoch: int = 0  # epochs done
     step: int = 0  # optimizer steps done
     best_epoch: int = 0
-    best_negative_elbo: float | None = None  # or that epoch's other bound; of the held-out digits, in nats an image
+    best_loss: float | None = None  # that epoch's objective for the held-out digits
+    best_negative_elbo: float | None = None  # or its other bound; of the same, in nats an image
     stopped_early: bool = False
 
     @property

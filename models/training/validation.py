@@ -1,6 +1,7 @@
 """How good a model is on the digits that were held out."""
 
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,25 +14,41 @@ from models.training.observation import noise_of, observe
 BATCH = 1000  # draws from the posterior at once
 
 
-@torch.no_grad()
-def validate(model: Autoencoder, held_out: Tensor, recipe: Recipe, epoch: int) -> tuple[float, float] | None:
-    """The two terms of the epoch's bound over the held-out digits (N, D), with the same noise every time.
+class Validation(NamedTuple):
+    """The epoch's bound on the held-out digits, and what it is trained by, in nats an image."""
 
-    Returns: log p(x|z) and what the bound takes off it, in nats an image; None if no digits were held out.
-    """
+    log_likelihood: float  # log p(x|z)
+    kl: float  # what the bound takes off it
+    priced: float  # the same as the objective prices it
+
+    @property
+    def negative_elbo(self) -> float:
+        """-ELBO, or the epoch's other bound, negated."""
+        return self.kl - self.log_likelihood
+
+    @property
+    def loss(self) -> float:
+        """What training minimises, and the best epoch has least of: the -ELBO, unless its KL has another price."""
+        return self.priced - self.log_likelihood
+
+
+@torch.no_grad()
+def validate(model: Autoencoder, held_out: Tensor, recipe: Recipe, epoch: int) -> Validation | None:
+    """The epoch's bound over the held-out digits (N, D), with the same noise every time; None if there are none."""
     if not len(held_out):
         return None
     generator = noise_of(recipe.seed, 0)
     objective = recipe.objective.at(epoch)
     samples = objective.samples if isinstance(objective, Iwae) else 1
-    log_likelihood = kl = 0.0
+    log_likelihood = kl = priced = 0.0
     for batch in held_out.split(max(1, BATCH // samples)):
         x = observe(batch, recipe.data, generator)
         with precision(recipe):
             terms = bound(model, x, objective, 1.0, generator)
         log_likelihood += terms.log_likelihood.item() * len(batch)
         kl += terms.kl.item() * len(batch)
-    return log_likelihood / len(held_out), kl / len(held_out)
+        priced += terms.priced.item() * len(batch)
+    return Validation(log_likelihood / len(held_out), kl / len(held_out), priced / len(held_out))
 
 
 def precision(recipe: Recipe) -> AbstractContextManager[object]:

@@ -120,6 +120,18 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, digits: Digits) 
     assert not any(torch.equal(last[f"average/module.{key}"], tensor) for key, tensor in kept.items())
 
 
+@pytest.mark.parametrize("objective", [{"kind": "elbo", "beta": 0.0}, {"kind": "elbo", "free_nats": 50.0}])
+def test_the_best_weights_are_those_of_the_objective(tmp_path: Path, digits: Digits, objective: dict[str, Any]) -> None:
+    changes = {"objective": objective, "training__epochs": 30, "training__learning_rate": 0.01, "training__patience": 9}
+    reports = run(tmp_path, digits, **changes).reports
+    errors = [-(report.validation_log_likelihood or math.nan) for report in reports]  # the KL costs nothing here
+    assert errors[reports[-1].best_epoch - 1] == min(errors)
+    of_elbo = min(_validations(reports))
+    assert _validations(reports)[reports[-1].best_epoch - 1] > of_elbo + 1  # by which earlier ones were better
+    metrics = load_checkpoint(tmp_path / "checkpoint").config.metrics
+    assert metrics["validation_negative_elbo_nats"] == _validations(reports)[reports[-1].best_epoch - 1]
+
+
 def test_a_run_stops_when_it_has_not_improved_for_long(tmp_path: Path, digits: Digits) -> None:
     changes = BY_HEART | {"training__epochs": 200, "training__patience": 3}
     reports = run(tmp_path, digits, **changes).reports

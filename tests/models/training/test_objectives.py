@@ -54,7 +54,7 @@ def test_beta_and_the_warm_up_weigh_the_kl_in_the_loss_and_not_in_what_is_told(b
     model, x = tiny(), binary_images()
     log_likelihood, kl = terms_by_hand(model, x)[0].mean(), kl_by_hand(model, x).sum(-1).mean()
     found = bound(model, x, Elbo(beta=beta), weight, seeded())
-    torch.testing.assert_close(found, Bound(weight * beta * kl - log_likelihood, log_likelihood, kl))
+    torch.testing.assert_close(found, Bound(weight * beta * kl - log_likelihood, log_likelihood, kl, beta * kl))
 
 
 def test_free_nats_leave_the_first_nats_of_each_latent_unpriced() -> None:
@@ -69,6 +69,7 @@ def test_free_nats_leave_the_first_nats_of_each_latent_unpriced() -> None:
     found = bound(model, x, Elbo(free_nats=0.5), 1.0, seeded())
     torch.testing.assert_close(found.loss, kl[0] + kl[1] + 1.0 - log_likelihood)
     torch.testing.assert_close(found.kl, kl.sum())
+    torch.testing.assert_close(found.priced, kl[0] + kl[1] + 1.0)
     free, priced = (
         torch.autograd.grad(bound(model, x, Elbo(free_nats=nats, beta=1e6), 1.0, seeded()).loss, last.bias)[0]
         for nats in (0.5, 0.0)
