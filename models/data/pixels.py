@@ -17,6 +17,8 @@ def check_images(images: npt.NDArray[Any]) -> None:
         raise InputError(
             f"expected one image or more, uint8 (N, rows, columns), found {images.dtype} {tuple(images.shape)}"
         )
+    if images.max() == 1:  # which would be a picture 255 times too dark
+        raise InputError("expected pixels from 0 to 255, found none above 1: multiply images of 0 and 1 by 255")
 
 
 def as_vectors(digits: Digits) -> Tensor:

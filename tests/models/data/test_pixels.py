@@ -40,6 +40,13 @@ def test_what_are_no_images_is_told(images: Any, found: str) -> None:
         as_vectors(Digits(images, np.zeros(3, np.uint8)))
 
 
+def test_images_of_0_and_1_are_told() -> None:
+    images = np.eye(28, dtype=np.uint8)[None]
+    with pytest.raises(InputError, match=r"^expected pixels from 0 to 255, found none above 1: multiply .* by 255$"):
+        as_vectors(Digits(images, np.zeros(1, np.uint8)))
+    assert as_vectors(Digits(255 * images, np.zeros(1, np.uint8))).unique().tolist() == [0, 1]
+
+
 def test_a_pixel_is_as_often_white_as_it_is_bright_and_the_seed_decides_when() -> None:
     x = torch.tensor([0.0, 0.3, 1.0]).expand(20_000, 3)
     drawn = binarize(x, torch.Generator().manual_seed(0))
