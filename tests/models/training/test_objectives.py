@@ -70,6 +70,8 @@ def test_free_nats_leave_the_first_nats_of_each_latent_unpriced() -> None:
     torch.testing.assert_close(found.loss, kl[0] + kl[1] + 1.0 - log_likelihood)
     torch.testing.assert_close(found.kl, kl.sum())
     torch.testing.assert_close(found.priced, kl[0] + kl[1] + 1.0)
+    assert kl_by_hand(model, x)[:, 0].min() < 100 < kl[0]  # what counts is the mean over the batch
+    torch.testing.assert_close(bound(model, x, Elbo(free_nats=100.0), 1.0, seeded()).priced, kl[0] + 300.0)
     free, priced = (
         torch.autograd.grad(bound(model, x, Elbo(free_nats=nats, beta=1e6), 1.0, seeded()).loss, last.bias)[0]
         for nats in (0.5, 0.0)
