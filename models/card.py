@@ -57,23 +57,30 @@ def render_card(config: CheckpointConfig) -> str:
 
     What the configuration says of the training in another form than `reparam train` does is left out.
     """
-    model, training = config.model, config.training
     return (
         "\n\n".join(
             part
             for part in (
-                f"---\nlicense: apache-2.0\ntags: [{model.kind}, mnist, reparam]\n---",
+                _front_matter(config),
                 f"# {config.name}",
                 _model(config),
                 _measured(config),
                 _training(config),
-                _making(config) if training else "",
+                _making(config) if config.training else "",
                 _limits(),
             )
             if part
         )
         + "\n"
     )
+
+
+def _front_matter(config: CheckpointConfig) -> str:
+    """For catalogues of models. Whose the weights are that come of somebody's own data is not known here."""
+    kind = config.model.kind
+    if "data_licence" in config.training:
+        return f"---\nlicense: apache-2.0\ntags: [{kind}, mnist, reparam]\n---"
+    return f"---\ntags: [{kind}, reparam]\n---"
 
 
 def _model(config: CheckpointConfig) -> str:

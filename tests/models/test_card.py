@@ -95,10 +95,18 @@ def test_figures_of_other_digits_say_so_and_nobody_is_told_to_measure_them_again
 
 def test_the_card_says_what_the_model_is() -> None:
     card = render_card(config())
-    assert card.startswith("---\nlicense: ")
     assert "\n# tiny\n" in card
     for part in ("28x28", "encoder [16]", "latents 4", "decoder [12]", "bernoulli", "standard-normal", "ab" * 32):
         assert part in card
+
+
+def test_the_card_claims_mnist_and_a_licence_only_of_models_of_mnist() -> None:
+    assert render_card(config(training=TRAINING)).startswith(
+        "---\nlicense: apache-2.0\ntags: [vae, mnist, reparam]\n---\n\n# tiny\n"
+    )
+    others = {key: value for key, value in TRAINING.items() if key != "data_licence"}
+    for training in (others, {}):
+        assert render_card(config(training=training)).startswith("---\ntags: [vae, reparam]\n---\n\n# tiny\n")
 
 
 def test_the_card_says_the_scale_of_a_gaussian_likelihood() -> None:
