@@ -55,7 +55,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
     trace = a.covariance.trace() + b.covariance.trace() - 2 * cross
-    return float((a.mean - b.mean).square().sum() + trace)
+    return max(0.0, float((a.mean - b.mean).square().sum() + trace))  # equal ones may differ by rounding
 
 
 def sample_figures(

@@ -35,6 +35,12 @@ def test_the_distance_of_any_gaussians_is_what_scipy_computes() -> None:
     assert frechet_distance(*given) == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_distance_of_fewer_images_than_features_to_themselves_is_not_below_0() -> None:
+    for seed in range(20):
+        same = moments(torch.rand(30, 64, generator=torch.Generator().manual_seed(seed)))
+        assert 0 <= frechet_distance(same, same) < 1e-4
+
+
 def test_moments_are_what_numpy_computes() -> None:
     features = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
     found = moments(features)
