@@ -34,6 +34,18 @@ def test_the_probes_tell_apart_what_can_be_told_apart() -> None:
         assert (figures["linear_probe_accuracy"] == 1) is linear
 
 
+def test_the_linear_probe_does_not_ask_how_large_the_numbers_are() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = np.arange(400, dtype=np.uint8) % 2
+    points = torch.randn(400, 2, generator=generator) + torch.from_numpy(labels)[:, None] * torch.tensor([4.0, 0.0])
+    small = points * torch.tensor([1e-3, 1.0])
+    accuracy, of_small = (
+        probe_figures(given[:200], labels[:200], given[200:], labels[200:])["linear_probe_accuracy"]
+        for given in (points, small)
+    )
+    assert of_small == accuracy > 0.9
+
+
 def test_knn_on_pixels_is_what_numpy_finds(mnist: Path) -> None:
     train, test = load_mnist(mnist, "train"), load_mnist(mnist, "test")
     a, b = train.images[:500].reshape(500, -1) / 255.0, test.images[:100].reshape(100, -1) / 255.0

@@ -14,7 +14,7 @@ from models.card import METRICS
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
 from models.data import Digits, load_mnist
-from models.data.pixels import binarize
+from models.data.pixels import as_vectors, binarize
 from models.errors import InputError, ShapeError
 from models.evaluation import evaluate, importance_sample
 from models.evaluation.evaluate import pixels
@@ -104,6 +104,15 @@ def test_the_elbo_is_what_numpy_computes(folder: Path, digits: Digits, figures: 
     kl = 0.5 * (mean**2 + np.exp(2 * log_sigma) - 1 - 2 * log_sigma).sum(1).mean()
     assert figures["test_kl_nats"] == pytest.approx(kl, abs=0.2)  # of another binarization
     assert figures["test_log_likelihood_nats"] == pytest.approx(log_likelihood, abs=4)
+
+
+def test_the_likelihood_is_of_the_binarized_digits(model: VAE, digits: Digits, figures: dict[str, Any]) -> None:
+    grey = as_vectors(digits)
+    binary = binarize(grey, torch.Generator().manual_seed(0))
+    of_binary, of_grey = (
+        nll_figures(model, x, 30, "float32", torch.Generator().manual_seed(9))["test_nll_nats"] for x in (binary, grey)
+    )
+    assert figures["test_nll_nats"] == pytest.approx(of_binary, abs=abs(of_binary - of_grey) / 4)  # of other noise
 
 
 def test_more_samples_tighten_the_bound(model: VAE, digits: Digits) -> None:
