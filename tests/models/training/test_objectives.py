@@ -247,6 +247,11 @@ def test_the_elbo_under_a_flow_is_that_of_its_density() -> None:
     # With free nats all latents share them.
     free = bound(model, x, Elbo(free_nats=100.0), 1.0, seeded())
     torch.testing.assert_close(free.loss, 100.0 - log_likelihood.mean())
+    model.prior = bent()
+    raw = model.encoder(x)
+    z = raw[:, :4] + raw[:, 4:].exp() * torch.randn(3, 4, generator=seeded())
+    torch.testing.assert_close(bound(model, x, Elbo(), 1.0, seeded()).kl, (q - model.prior.log_prob(z)).mean())
+    assert (prior - model.prior.log_prob(z)).abs().min() > 0.01
 
 
 def test_a_deterministic_autoencoder_has_the_one_term() -> None:
