@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,6 +29,16 @@ def start(function: Callable[..., object], *arguments: object) -> BaseProcess:
     """Begin a call in a process of its own."""
     process = FORKS.Process(target=function, args=arguments)
     process.start()
+    return process
+
+
+def start_writer(function: Callable[[Path], object], folder: Path, written: Path) -> BaseProcess:
+    """Begin a call that writes a file or folder again and again, of which one is there; it was written once."""
+    before = written.stat().st_mtime_ns
+    process = start(function, folder)
+    while written.stat().st_mtime_ns == before:
+        assert process.is_alive()
+        time.sleep(0.001)
     return process
 
 

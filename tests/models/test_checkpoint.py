@@ -17,7 +17,7 @@ from models.checkpoint import load_checkpoint, read_config, save_checkpoint, upd
 from models.errors import CheckpointError
 from models.files import ZOO
 from tests.models.tiny import CONFIG, binary_images, save_tiny, tiny
-from tests.processes import start
+from tests.processes import start_writer
 
 
 @pytest.fixture
@@ -253,8 +253,8 @@ def test_a_process_killed_while_saving_leaves_a_checkpoint(folder: Path) -> None
     random = Random(0)
     models = [tiny(seed=seed) for seed in (0, 1)]
     for _ in range(10):
-        process = start(_save_for_ever, folder)
-        time.sleep(random.uniform(0.05, 0.25))
+        process = start_writer(_save_for_ever, folder, folder)
+        time.sleep(random.uniform(0, 0.2))
         process.kill()
         process.join()
         checkpoint = load_checkpoint(folder)

@@ -9,7 +9,7 @@ import pytest
 
 from models import files
 from models.files import remove_unfinished, write_atomically, write_folder_atomically
-from tests.processes import start
+from tests.processes import start, start_writer
 
 OLD = {"a": b"old", "b": b"old too"}
 NEW = {"a": b"new", "c": b"new too"}
@@ -118,8 +118,8 @@ def test_a_process_killed_at_any_instant_leaves_the_old_or_the_new(tmp_path: Pat
     write_folder_atomically(tmp_path / "folder", {"a": b"0" * SIZE, "b": b"0"})
     write_atomically(tmp_path / "file", b"0" * SIZE)
     for _ in range(25):
-        process = start(_write_for_ever, tmp_path)
-        time.sleep(random.uniform(0.02, 0.15))
+        process = start_writer(_write_for_ever, tmp_path, tmp_path / "file")
+        time.sleep(random.uniform(0, 0.1))
         process.kill()
         process.join()
         found = contents(tmp_path / "folder")
