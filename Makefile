@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retrie
 
 .PHONY: serve test axe docs check format bench bench-serving screenshots lock clean
 
+# make serve HOST=0.0.0.0 PORT=9000; some shells export HOST, the machine's name, which is not meant.
 serve: $(VENV)/.serve
-	exec $(BIN)/reparam serve $(if $(PORT),--port $(PORT))
+	exec $(BIN)/reparam serve $(if $(filter command%,$(origin HOST)),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.dev axe
 	$(BIN)/python -m pytest $(ARGS)
