@@ -111,15 +111,18 @@ class RequireKey:
         await self.app(scope, receive, send_varied)
 
     def _authenticate(self, scope: Scope) -> str:
-        presented = set()
+        presented, other = set(), False
         for name, value in scope["headers"]:
             if name == b"x-api-key":
                 presented.add(value.strip())
             elif name == b"authorization":
                 scheme, _, key = value.strip().partition(b" ")
-                if scheme.lower() != b"bearer" or not key.strip():
-                    raise UnauthorizedError("Authorization: expected Bearer KEY, found something else", CHALLENGE)
-                presented.add(key.strip())
+                if scheme.lower() == b"bearer" and key.strip():
+                    presented.add(key.strip())
+                else:
+                    other = True  # a proxy's own login, say, beside X-API-Key
+        if other and not presented:
+            raise UnauthorizedError("Authorization: expected Bearer KEY, found something else", CHALLENGE)
         if not presented:
             raise UnauthorizedError(f"expected a key, as {HOW}; found none", CHALLENGE)
         if len(presented) > 1:
