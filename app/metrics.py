@@ -62,6 +62,7 @@ _batch_seconds = Histogram(
 )
 _images = Counter("reparam_images", "Images that models worked on.", ["model", "function"], registry=_registry)
 _reloads = Counter("reparam_reloads", "Checkpoints read anew.", ["model", "outcome"], registry=_registry)
+_uncounted = Counter("reparam_uncounted", "Requests that the rate limits could not count.", registry=_registry)
 
 
 class Workers(NamedTuple):
@@ -88,7 +89,7 @@ class _Total:
 
     def flush(self) -> None:
         if self._changed:
-            self._counter.labels(*self._labels).inc(self._waiting)
+            (self._counter.labels(*self._labels) if self._labels else self._counter).inc(self._waiting)
             self._waiting, self._changed = 0, False
 
 
@@ -200,6 +201,11 @@ def reloaded(model: str, ok: bool) -> None:
 
 def _reload(model: str, ok: bool) -> _Total:
     return _total(_reloads, model, "success" if ok else "failure")
+
+
+def uncounted() -> None:
+    """The storage of the rate limits does not answer: a request is let pass or refused without a count."""
+    _total(_uncounted).add()
 
 
 def workers(told: Workers) -> None:

@@ -15,6 +15,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import metrics
 from app.access.addresses import client
 from app.access.paths import PROBES, STATIC
 from app.errors import RateLimitedError, UncountedError
@@ -137,6 +138,7 @@ class RateLimiter:
         return fields
 
     def _uncounted(self) -> dict[str, str]:
+        metrics.uncounted()
         if self.on_failure == "open":
             return {}
         raise UncountedError("expected to count the request, found no storage to count in; try again later")

@@ -226,11 +226,13 @@ def test_calls_pass_while_redis_hangs_and_are_counted_when_it_is_back(
 ) -> None:
     with limited("5/hour", rate_limit_storage=SecretStr(redis.url), rate_limit_timeout_ms=1000) as client:
         assert _statuses(client, 2) == [200, 200]
+        counted = _uncounted(client)
         redis.hang()
         start = time.monotonic()
         assert _statuses(client, 60) == [200] * 60
         assert time.monotonic() - start < 30  # half of what they take if each of them waits
         assert "ratelimit" not in client.get("/v1/models").headers
+        assert _uncounted(client) - counted == 61
         redis.go_on()
         _wait(lambda: "ratelimit" in client.get("/v1/models").headers)
         _wait(lambda: client.get("/v1/models").status_code == 429)
@@ -251,6 +253,11 @@ def test_calls_are_refused_while_redis_is_dead_if_that_is_wanted(
         redis.start()
         _wait(lambda: client.get("/v1/models").status_code == 200)
         _told(caplog, "refused")
+
+
+def _uncounted(client: TestClient) -> float:
+    (number,) = re.findall(r"^reparam_uncounted_total (.+)$", client.get("/metrics").text, re.MULTILINE)
+    return float(number)
 
 
 def _wait(condition: Any) -> None:
