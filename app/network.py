@@ -18,7 +18,7 @@ Device = Literal["cpu", "cuda", "auto"]
 SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 56, 64, 128, 256, 512)  # rows of a pass
 LARGEST = 64  # in a thread; a score counts its draws
 PROBED = 16  # rows: so many arrive together under load
-CHEAP_S = 0.008  # what a pass may take on the event loop; one of the rows probed takes no more than half of it
+CHEAP_S = 0.008  # what a pass may take on the event loop, if one of the rows probed does not take more
 
 
 class DeviceError(ReparamError):
@@ -54,7 +54,7 @@ class Network:
         self._image_shape, self._draws, self._device = image_shape, draws, device
         row_s = self._row_s()
         cheap = device.type == "cpu"
-        self.inline = {function for function in row_s if cheap and row_s[function] * PROBED <= CHEAP_S / 2}
+        self.inline = {function for function in row_s if cheap and row_s[function] * PROBED <= CHEAP_S}
         self.sizes = {function: self._sizes(function, row_s[function]) for function in self.passes}
 
     @property
