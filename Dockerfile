@@ -17,6 +17,7 @@ RUN pip --python /opt/venv/bin/python install -c constraints.txt \
     && find "$torch/bin" -type f ! -name torch_shm_manager -delete
 COPY pyproject.toml ./
 # What a container cannot be given later: rate limits in Redis, and traces. Together 15 MB; EXTRAS= leaves them out.
+# EXTRAS=redis,otel,openvino adds what REPARAM_RUNTIME=openvino needs.
 ARG EXTRAS=redis,otel
 RUN python -c 'import os, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; extras = filter(None, os.environ["EXTRAS"].split(",")); print(*(d for ds in (p["dependencies"], *(p["optional-dependencies"][e] for e in extras)) for d in ds if not d.startswith("torch=")), sep="\n")' \
       >requirements.txt \

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from app import metrics
 from app.batching import Columns, Lane, Observer, Rows
 from app.interpolation import Way, linear, spherical
-from app.network import Device, Network, find_device, limit_threads
+from app.network import Device, Network, Runtime, find_device, limit_threads
 from app.stages import spend
 from models import novelty
 from models.checkpoint import LatentMap, load_checkpoint, read_outline
@@ -96,8 +96,14 @@ class Model:
     Raises: CheckpointError.
     """
 
-    def __init__(self, folder: Path, device: Device = "cpu", max_waiting: int = MAX_QUEUE_IMAGES) -> None:
-        self.folder, self._device, self._max_waiting = folder, device, max_waiting
+    def __init__(
+        self,
+        folder: Path,
+        device: Device = "cpu",
+        max_waiting: int = MAX_QUEUE_IMAGES,
+        runtime: Runtime = "torch",
+    ) -> None:
+        self.folder, self._device, self._max_waiting, self._runtime = folder, device, max_waiting, runtime
         self.config, self._outline = read_outline(folder)
         self.name = self.config.name
         self.latents = self._outline.latents
@@ -142,7 +148,7 @@ class Model:
                 "SIGHUP makes the service take it"
             )
         draws = self.config.novelty.draws if self.config.novelty else novelty.DRAWS
-        network = Network(checkpoint.model, self.image_shape, draws, find_device(self._device))
+        network = Network(checkpoint.model, self.image_shape, draws, find_device(self._device), self._runtime)
         network.warm()
         thread = ThreadPoolExecutor(1, f"infer-{self.name}")  # which starts with its first pass
         self._map = checkpoint.map
@@ -152,7 +158,7 @@ class Model:
 
     def successor(self) -> Self:
         """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
-        return type(self)(self.folder, self._device, self._max_waiting)
+        return type(self)(self.folder, self._device, self._max_waiting, self._runtime)
 
     async def encode(self, images: Rows, observed: bool = True) -> Encoded:
         """Images (N, H, W), float32 in [0, 1] or uint8 -> the posterior. Raises: ShapeError; InputError.
@@ -350,6 +356,7 @@ class Engine:
         *,
         threads: int = 1,
         device: Device = "cpu",
+        runtime: Runtime = "torch",
         max_waiting: int = MAX_QUEUE_IMAGES,
         lazy: bool = False,
         check_only: bool = False,
@@ -360,6 +367,7 @@ class Engine:
             folders: the checkpoints'.
             default: the model that answers a call that names none; None: the first.
             threads: of the CPU, that a forward pass uses.
+            runtime: what runs networks with convolutions on a CPU.
             max_waiting: images that may wait for each model.
             lazy: whether a model but the default waits for its first call to be loaded.
             check_only: whether all of them do, for a process that does not answer.
@@ -368,7 +376,7 @@ class Engine:
         limit_threads(threads)
         models: dict[str, Model] = {}
         for folder in folders:
-            model = Model(folder, device, max_waiting)
+            model = Model(folder, device, max_waiting, runtime)
             if model.name in models:
                 other = models[model.name].folder
                 raise CheckpointError(

@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None, keys: Keys | None = None) -> Fa
             settings.default_model,
             threads=settings.threads,
             device=settings.device,
+            runtime=settings.runtime,
             max_waiting=settings.max_queue_images,
             lazy=settings.lazy_models,
         )

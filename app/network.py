@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from app.compiled import Compiled
 from models import novelty
 from models.autoencoder import Autoencoder
 from models.errors import ReparamError
+from models.networks import ResidualDecoder, ResidualEncoder
 
 Array = npt.NDArray[np.float32]
 Device = Literal["cpu", "cuda", "auto"]
+Runtime = Literal["torch", "openvino"]
 
 SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 56, 64, 128, 256, 512)  # rows of a pass
 LARGEST = 64  # in a thread; a score counts its draws
@@ -38,6 +41,13 @@ def limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _compile(model: Autoencoder) -> None:
+    for name, inputs in (("encoder", model.pixels), ("decoder", model.latents)):
+        network = getattr(model, name, None)  # the linear kind has no encoder of its own
+        if isinstance(network, ResidualEncoder | ResidualDecoder):
+            setattr(model, name, Compiled(network, inputs, torch.get_num_threads()))
+
+
 class Network:
     """An autoencoder's functions of rows, each row on its own: `encode`, `decode`, `reconstruct`, `score`, and the
     prior's `from_noise` and `to_noise`. Images are (N, H, W) in [0, 1], latents and noise (N, Z), scores (N,).
@@ -47,10 +57,20 @@ class Network:
 
     Args:
         draws: from the posterior, that a score averages.
+        runtime: what runs networks with convolutions on a CPU; an MLP would gain little by another than torch.
     """
 
-    def __init__(self, model: Autoencoder, image_shape: tuple[int, int], draws: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: Autoencoder,
+        image_shape: tuple[int, int],
+        draws: int,
+        device: torch.device,
+        runtime: Runtime = "torch",
+    ) -> None:
         self._model = model.to(device)
+        if runtime == "openvino" and device.type == "cpu":
+            _compile(model)
         self._image_shape, self._draws, self._device = image_shape, draws, device
         row_s = self._row_s()
         cheap = device.type == "cpu"

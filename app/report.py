@@ -49,6 +49,7 @@ def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]
         "device": str(find_device(settings.device)),
         "workers": settings.workers,
         "threads": settings.threads,
+        "runtime": settings.runtime,
         "limits": {name: getattr(settings, name) for name in Settings.model_fields if _is_limit(name)},
         "keys": settings.keyed,
         "open": {"docs": settings.open_docs, "metrics": settings.open_metrics},  # without a key
@@ -115,7 +116,8 @@ def as_text(report: dict[str, Any]) -> str:
                 + (", loaded at its first call" if model["lazy"] else ""),
             )
         )
-    rows.append(("runs on", f"{report['device']}, workers {report['workers']}, threads of each {report['threads']}"))
+    runs_on = f"{report['device']}, workers {report['workers']}, threads of each {report['threads']}"
+    rows.append(("runs on", f"{runs_on}, networks by {report['runtime']}"))
     rows.append(("limits", ", ".join(f"{name} {value}" for name, value in report["limits"].items())))
     rows.append(("keys", _asked(report)))
     rows.append(("rate", _told(report["rate_limit"]) if report["rate_limit"] else "not limited"))

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
-from app import logs, traces
+from app import compiled, logs, traces
 from app.access import Keys, check_access
 from app.engine import Engine
 from app.figures import SharedFigures
@@ -39,6 +39,8 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     """
     if settings.otlp_endpoint:
         traces.check_installed()
+    if settings.runtime == "openvino":
+        compiled.check_installed()
     config = uvicorn.Config(
         _create,  # below with what it is called with, once the log is as the settings want it
         factory=True,

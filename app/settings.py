@@ -97,7 +97,12 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda", "auto"] = Field(
         "auto", description="Where the models run: `cpu`, `cuda`, or `auto`: on a GPU if there is one."
     )
-    threads: PositiveInt = Field(1, le=256, description="CPU threads of torch in each worker.")
+    threads: PositiveInt = Field(1, le=256, description="CPU threads of a model's pass, in each worker.")
+    runtime: Literal["torch", "openvino"] = Field(
+        "torch",
+        description="What runs networks with convolutions on a CPU: `torch`, or `openvino`, which is quicker "
+        "(the package's extra `openvino`).",
+    )
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=shipped,
         description="Checkpoints to serve, separated by commas: names of shipped ones, or paths (with a /); left out, "

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -83,29 +84,41 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def encode(bench: Bench, name: str, *, ceiling: bool) -> list[Result]:
-    """Requests a second of one digit each, against the textbook service and, at wish, against the ceiling."""
+def encode(bench: Bench, name: str, *, ceiling: bool = False, openvino: bool = False) -> list[Result]:
+    """Requests a second of one digit each, against the textbook service; at wish against the ceiling too, and with
+    OpenVINO in place of torch, if it is installed.
+    """
     folder = bench.checkpoint(name)
     expected = directly(folder, bench.digit)
     raw, multipart = (bench.digit, PNG), (form("file", bench.digit), MULTIPART)
     with ExitStack() as servers:
-        ours = servers.enter_context(reparam(folder, workers=WORKERS, **bench.environment))
-        textbook = servers.enter_context(uvicorn("benchmarks.textbook:app", WORKERS, CHECKPOINT=str(folder)))
-        us = Contender("reparam", ours, Call("/v1/encode", *raw))
-        others = [Contender("the textbook service", textbook, Call("/encode", *multipart))]
-        targets = [TEXTBOOK_TARGETS[name]]
+
+        def ours(**environment: str) -> Server:
+            return servers.enter_context(reparam(folder, workers=WORKERS, **bench.environment | environment))
+
+        us = Contender("reparam", ours(), Call("/v1/encode", *raw))
+        server = servers.enter_context(uvicorn("benchmarks.textbook:app", WORKERS, CHECKPOINT=str(folder)))
+        textbook = Contender("the textbook service", server, Call("/encode", *multipart))
+        pairs = [(us, textbook, TEXTBOOK_TARGETS[name])]
         if ceiling:
             answer = bench.scratch / "answer.json"
             answer.write_bytes(us.answer())
-            least = servers.enter_context(uvicorn("benchmarks.ceiling:app", WORKERS, ANSWER=str(answer)))
-            others.append(Contender("the ceiling", least, Call("/encode", *raw)))
-            targets.append(CEILING_TARGET)
-        for contender in (us, *others):
+            server = servers.enter_context(uvicorn("benchmarks.ceiling:app", WORKERS, ANSWER=str(answer)))
+            pairs.append((us, Contender("the ceiling", server, Call("/encode", *raw)), CEILING_TARGET))
+        if openvino and find_spec("openvino"):
+            by_openvino = Contender("reparam by OpenVINO", ours(REPARAM_RUNTIME="openvino"), us.call)
+            pairs.append((by_openvino, textbook, TEXTBOOK_TARGETS[name]))
+        elif openvino:
+            say("OpenVINO is not installed, and not measured")
+        contenders = list({contender.name: contender for pair in pairs for contender in pair[:2]}.values())
+        for contender in contenders:
             check(contender.name, from_json(contender.answer()), expected)
-        rates = take_turns([us, *others], bench.rounds, bench.seconds)
+        rates = take_turns(contenders, bench.rounds, bench.seconds)
     return [
-        Result(f"encode, {name}, against {other.name}", rates[us.name], rates[other.name], "requests/s", target)
-        for other, target in zip(others, targets, strict=True)
+        Result(
+            f"encode, {name}: {one.name} against {other.name}", rates[one.name], rates[other.name], "requests/s", target
+        )
+        for one, other, target in pairs
     ]
 
 
@@ -154,7 +167,7 @@ def many(bench: Bench) -> list[Result]:
 
 PARTS: dict[str, Callable[[Bench], list[Result]]] = {
     "mlp": lambda bench: encode(bench, MLP, ceiling=True),
-    "conv": lambda bench: encode(bench, CONV, ceiling=False),
+    "conv": lambda bench: encode(bench, CONV, openvino=True),
     "bulk": many,
     "latency": latency,
     "soak": lambda bench: soak(bench.checkpoint(MLP), bench.digit, bench.soak_minutes, WORKERS, bench.environment),

@@ -17,7 +17,7 @@ def doctor(
     import json
     import os
 
-    from app import traces
+    from app import compiled, traces
     from app.access import check_access
     from app.engine import Engine
     from app.figures import SharedFigures
@@ -30,11 +30,17 @@ def doctor(
     check_access(settings)
     if settings.otlp_endpoint:
         traces.check_installed()
+    if settings.runtime == "openvino":
+        compiled.check_installed()
     if settings.workers > 1:
         with SharedFigures():  # they can be made
             pass
     engine = Engine.load(
-        settings.checkpoint_folders(), settings.default_model, threads=settings.threads, device=settings.device
+        settings.checkpoint_folders(),
+        settings.default_model,
+        threads=settings.threads,
+        device=settings.device,
+        runtime=settings.runtime,
     )
     report = describe(settings, engine, address_of(settings.host, settings.port))
     typer.echo(json.dumps(report, indent=2) if as_json else as_text(report))

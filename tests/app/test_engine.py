@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 
 from app.engine import Engine, Model
+from app.network import Runtime
 from models.errors import CheckpointError, InputError
 
 
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize("name", ["tiny-linear", "tiny-ae", "tiny-conv", "tiny-flow", "mnist-mlp"])
-def test_a_result_does_not_depend_on_the_neighbours(checkpoints, zoo: Path, digits, name: str) -> None:
+def test_a_result_does_not_depend_on_the_neighbours(
+    checkpoints, zoo: Path, digits, name: str, runtime: Runtime
+) -> None:
     """Beyond 1e-5, whatever shares the pass, also where it runs in a thread."""
-    model = Engine.load([checkpoints.get(name, zoo / name)]).model()
+    model = Engine.load([checkpoints.get(name, zoo / name)], runtime=runtime).model()
     images = digits[:70].astype(np.float32) / 255
 
     async def main() -> None:

@@ -13,6 +13,7 @@ USUAL = {"api_keys": "a-key-of-some-caller", "rate_limit": "5/second", "rate_lim
 # Of what is neither a number nor a truth value.
 OTHER = {
     "host": "::1",
+    "runtime": "openvino",
     "rate_limit": "6/second",
     "rate_limit_storage": "redis://elsewhere:6379/0",
     "rate_limit_on_failure": "closed",
