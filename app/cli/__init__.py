@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command: an expected error is one line on stderr and exit status 1."""
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
     if sys.argv[1:2] == ["serve"]:
         # Before a second of imports, until a server takes them: a stop ends the process at once, where an exception
         # might be lost in a library, and a container's first process would not hear it; a reload waits.

@@ -22,10 +22,7 @@ def serve(
     model: MODELS = None,
 ) -> None:
     """Serve checkpoints over HTTP. Everything else is set by REPARAM_ variables."""
-    import os
-
     settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
     from app.listeners import listen
 
     listener = listen(settings.host, settings.port)  # callers wait from now on, rather than be refused

@@ -51,6 +51,13 @@ def test_the_block_is_to_be_read() -> None:
     assert any("http://127.0.0.1:8000/docs" in line for line in lines)
 
 
+def test_another_programs_folder_of_figures_is_left_alone(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        end = _doctor("--model", "mnist-mlp", PROMETHEUS_MULTIPROC_DIR=str(folder))
+        assert end.returncode == 0, end.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bad_checkpoint_is_one_line(zoo: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     shutil.copytree(zoo / "mnist-mlp", bad)
