@@ -5,8 +5,16 @@ import signal
 import sys
 
 
+def _open_standard_streams() -> None:
+    """Where one was closed: the next file or socket would take its place, and be written to as if it were the log."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # each the lowest descriptor that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  it stays open
+
+
 def main() -> None:
     """Run the command: an expected error is one line on stderr and exit status 1."""
+    _open_standard_streams()
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another program's: workers have a folder of their own
     if sys.argv[1:2] == ["serve"]:
         # Before a second of imports, until a server takes them: a stop ends the process at once, where an exception

@@ -201,6 +201,23 @@ def test_a_log_that_cannot_be_written_keeps_it_from_neither_serving_nor_stopping
         process.wait()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_closed_standard_streams_keep_it_from_neither_serving_nor_stopping(workers: str) -> None:
+    port = free_port()
+    serve = [REPARAM, "serve", "--port", str(port), "--workers", workers, "--model", "mnist-mlp"]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *serve], text=True)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        assert all(Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path(os.devnull) for number in range(3))
+        time.sleep(1)  # in which it says what it serves
+        assert get(f"http://127.0.0.1:{port}/v1/sample").status_code == 200
+        process.terminate()
+        assert process.wait(STOP_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_killed_worker_takes_its_own_connections_with_it_and_no_other(tmp_path: Path) -> None:
     """Eight callers that keep their connections, as those of a pool do."""
     log = tmp_path / "log"
