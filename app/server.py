@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import time
@@ -41,7 +42,8 @@ class Server(uvicorn.Server):
     """A server that stops in two steps and ends well, and reloads its models on SIGHUP.
 
     On SIGTERM or SIGINT it is not ready from then on, goes on serving for `drain_delay_s`, takes no more connections,
-    finishes what is in flight, and returns. A second SIGINT ends it at once.
+    finishes what is in flight, and returns. A second SIGINT ends it at once. Before it has started the first one ends
+    the process: there is nobody to go on serving for.
     """
 
     def __init__(
@@ -73,10 +75,11 @@ class Server(uvicorn.Server):
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None = None) -> None:  # noqa: ARG002
+        if not self.started:
+            os._exit(0)
         if self._stop_at is None:
             self._stop_at = time.monotonic() + self._drain_delay_s
-            if self.started:
-                self.lifespan.state["draining"].set()
+            self.lifespan.state["draining"].set()
         elif sig == signal.SIGINT:
             self.should_exit = self.force_exit = True
 

@@ -372,6 +372,25 @@ def test_a_start_that_is_called_off_ends_as_a_stop_does(workers: str) -> None:
     assert process.returncode == 0 and "Traceback" not in output, output
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_while_the_models_load_waits_for_no_drain(tmp_path: Path, workers: str) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [REPARAM, "serve", "--port", str(free_port()), "--workers", workers],
+            env=os.environ | {"REPARAM_DRAIN_DELAY_S": "3600"},
+            stderr=out,
+        )
+    try:
+        wait_for(lambda: "Waiting for application startup" in log.read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "Application startup complete" not in log.read_text() and "Traceback" not in log.read_text()
+
+
 WITHIN_A_LIBRARY = """
 import signal, sys
 import app.serving
