@@ -52,15 +52,22 @@ class Worker(Process):
         self.place, self.failures = place, failures
         self.warm = False  # in the supervisor: as far as it has heard
         self._port_is_left = port_is_left
-        self.due = time.monotonic() + (min(2.0 ** (failures - 2), SLOWEST_RESTART_S) if failures > 1 else 0)
+        self.due = time.monotonic() + _pause_s(failures)
         self._drain_delay_s = drain_delay_s
         self._asked = False
 
     def start(self) -> None:
+        """Raises: OSError: if there is no process for it now; it may be tried again when it is due."""
         # A worker that is not ready to hear SIGHUP would die of it: it waits until `target` takes it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        super().start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        try:
+            super().start()
+        except OSError:
+            self.failures += 1
+            self.due = time.monotonic() + _pause_s(self.failures)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._began = time.monotonic()
         self._heard = self._began + BOOT_S
 
@@ -173,9 +180,11 @@ class Supervisor(Multiprocess):
         ready = sum(worker.warm for worker in self._workers)
         told = metrics.Workers(len(self._workers), ready, self._exits)
         for worker in self._workers:
+            if self.should_exit.is_set():
+                return
             if worker.pid is None:
                 if time.monotonic() >= worker.due:
-                    worker.start()
+                    self._start(worker)
                 continue
             if worker.is_alive():
                 worker.tell(told)
@@ -191,11 +200,22 @@ class Supervisor(Multiprocess):
             logger.error(
                 "worker %d ended with %s; another one starts in %.0f s", worker.pid, _end(worker.exitcode), wait_s
             )
-            if self._has_failed(worker):
-                logger.error("the service ends: no worker serves, and the last %d ended before they could", self._vain)
-                self.failed = True
-                self.should_exit.set()
-                return
+            self._end_if_failed(worker)
+
+    def _start(self, worker: Worker) -> None:
+        try:
+            worker.start()
+        except OSError as error:
+            self._vain += 1
+            wait_s = max(0.0, worker.due - time.monotonic())
+            logger.error("a worker cannot be started, which is tried again in %.0f s: %s", wait_s, error)
+            self._end_if_failed(worker)
+
+    def _end_if_failed(self, ended: Worker) -> None:
+        if self._has_failed(ended):
+            logger.error("the service ends: no worker serves, and the last %d ended before they could", self._vain)
+            self.failed = True
+            self.should_exit.set()
 
     def _has_failed(self, ended: Worker) -> bool:
         """Whether none can be expected to serve any more."""
@@ -238,6 +258,11 @@ class Supervisor(Multiprocess):
             wait([self._wake, *(worker.process.sentinel for worker in left)], max(0.0, deadline - time.monotonic()))
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
+
+
+def _pause_s(failures: int) -> float:
+    """How long to wait before another start, after so many failures one after another."""
+    return min(2.0 ** (failures - 2), SLOWEST_RESTART_S) if failures > 1 else 0.0
 
 
 def _reason(status: int | None) -> str:

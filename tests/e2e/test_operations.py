@@ -295,6 +295,54 @@ def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo:
         wait_for(lambda: get(f"{url}/readyz").status_code == 200)
 
 
+WITHOUT_PROCESSES = """
+import sys
+from errno import EAGAIN
+from multiprocessing import util
+from pathlib import Path
+from app.cli import main
+
+spawn, none_is_left = util.spawnv_passfds, Path(sys.argv.pop())
+
+def spawn_if_it_can(*arguments):
+    if none_is_left.exists():
+        raise BlockingIOError(EAGAIN, "Resource temporarily unavailable")
+    return spawn(*arguments)
+
+util.spawnv_passfds = spawn_if_it_can
+main()
+"""
+
+
+def test_the_others_serve_on_while_the_system_has_no_process_for_another(tmp_path: Path) -> None:
+    log, none_is_left, port = tmp_path / "log", tmp_path / "none", free_port()
+    url = f"http://127.0.0.1:{port}"
+    serve = ["serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp", str(none_is_left)]
+    with log.open("w") as out:
+        process = subprocess.Popen([sys.executable, "-c", WITHOUT_PROCESSES, *serve], cwd=ROOT, stderr=out, text=True)
+    try:
+        wait_until_ready(url, process)
+        wait_for(lambda: "Reparam\n" in log.read_text())
+        before = workers_of(process.pid)
+        none_is_left.touch()
+        os.kill(min(before), signal.SIGKILL)
+        wait_for(lambda: log.read_text().count("a worker cannot be started") == 3 or process.poll() is not None)
+        assert get(f"{url}/readyz").status_code == 200 and workers_of(process.pid) == {max(before)}
+        process.send_signal(signal.SIGHUP)  # is heard
+        wait_for(lambda: "mnist-mlp: not changed" in log.read_text())
+        none_is_left.unlink()
+        wait_for(lambda: "reparam_workers_ready 2.0\n" in get(f"{url}/metrics").text)
+
+        none_is_left.touch()  # nor does the service wait for ever
+        for pid in workers_of(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        assert process.wait(60) == 3
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in log.read_text()
+
+
 def test_a_service_of_which_no_worker_can_start_ends(tmp_path: Path) -> None:
     """Whatever they die of."""
     port, log = free_port(), tmp_path / "log"
