@@ -189,6 +189,7 @@ class Supervisor(Multiprocess):
             if worker.is_alive():
                 worker.tell(told)
                 continue
+            hung = worker.exitcode is None
             self._exits[_reason(worker.exitcode)] += 1
             worker.kill()
             worker.process.join()
@@ -197,9 +198,8 @@ class Supervisor(Multiprocess):
             successor = self._worker(worker.place, worker.failures + 1 if worker.lived_briefly() else 0)
             self._workers[worker.place] = successor
             wait_s = max(0.0, successor.due - time.monotonic())
-            logger.error(
-                "worker %d ended with %s; another one starts in %.0f s", worker.pid, _end(worker.exitcode), wait_s
-            )
+            end = f"was silent for {HUNG_S} s and was killed" if hung else f"ended with {_end(worker.exitcode)}"
+            logger.error("worker %d %s; another one starts in %.0f s", worker.pid, end, wait_s)
             self._end_if_failed(worker)
 
     def _start(self, worker: Worker) -> None:
