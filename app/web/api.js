@@ -28,6 +28,7 @@ export class Problem extends Error {
 const troubled = new Set();
 let trouble = null;
 let askForKey = async () => "";
+let modelGone = () => {};
 let asking = null;
 const sleepers = new Set();
 
@@ -39,6 +40,11 @@ export function onTrouble(listener) {
 /** `ask(wrong)` resolves to a key; `wrong`: the last one was refused. */
 export function onKeyNeeded(ask) {
   askForKey = ask;
+}
+
+/** `listener()`: the service does not have the model that was asked for, or no longer. */
+export function onModelGone(listener) {
+  modelGone = listener;
 }
 
 let heldKey = null; // where the browser keeps nothing
@@ -217,7 +223,11 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
       continue;
     }
     recovered();
-    if (!answer.ok) throw new Problem(problemOf(data, answer.status));
+    if (!answer.ok) {
+      const problem = new Problem(problemOf(data, answer.status));
+      if (problem.type?.endsWith(":model-not-found")) modelGone();
+      throw problem;
+    }
     return {data, ms: performance.now() - began, request: {method, address, accept, json, keyed: Boolean(key)}};
   }
 }

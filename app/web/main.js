@@ -23,7 +23,7 @@
 //                         several calls that do not wait for each other. Aborts are ignored.
 //   request               the box below the view: `request.show(call)` with what a call resolved to
 
-import {Problem, apiOf, models, onKeyNeeded, onTrouble} from "./api.js";
+import {Problem, apiOf, models, onKeyNeeded, onModelGone, onTrouble} from "./api.js";
 import {modelChooser} from "./components/models.js";
 import {picker} from "./components/picker.js";
 import {requestBox} from "./components/request.js";
@@ -46,6 +46,7 @@ const main = document.getElementById("main");
 const aside = document.getElementById("digit");
 let cards = [];
 let card, defaultModel, api, chooser, sheet;
+let relisting = null; // while the models are read anew
 let digit = null;
 let shown = null; // the source that `digit` was made of
 let listeners = new Set();
@@ -57,6 +58,9 @@ onTrouble((text) => {
   place.classList.toggle("shown", Boolean(text));
 });
 onKeyNeeded(askForKey);
+onModelGone(() => {
+  relisting ??= relist().catch(console.error).finally(() => (relisting = null));
+});
 start().catch((error) => {
   if (!(error instanceof Problem)) console.error(error);
   main.replaceChildren(h("p", {class: "problem", role: "alert"}, `This page cannot start: ${error.message}.`));
@@ -66,7 +70,7 @@ async function start() {
   navigation();
   testDigits(); // which the first view needs as soon as it has a model
   list(await models());
-  sheet = picker({api: {fit: (...given) => api.fit(...given)}, label: "Your digit", onDigit: (next) => setDigit(next, true)});
+  sheet = picker({api: {fit}, label: "Your digit", onDigit: (next) => setDigit(next, true)});
   aside.append(h("h2", {}, "Your digit"), sheet.element);
   state.onNavigation(open);
   await open();
@@ -81,13 +85,25 @@ function list(listed) {
   document.getElementById("chooser").replaceChildren(chooser.element);
 }
 
-/** The service has no such model, or no longer: if its models are others now, begin anew with those. */
+/** If the service's models are others now, begin anew with those. */
 async function relist() {
   const listed = await models();
   const hashes = (some) => some.map(({name, sha256}) => `${name} ${sha256}`).join();
   if (hashes(listed.models) === hashes(cards)) return;
   list(listed);
-  await open();
+  open(); // what it waits for may wait for this
+}
+
+/** What the model sees of a picture; where the service has others now, the one that answers instead. */
+async function fit(...given) {
+  const asked = api;
+  try {
+    return await asked.fit(...given);
+  } catch (error) {
+    await relisting;
+    if (api === asked) throw error;
+    return api.fit(...given);
+  }
 }
 
 /** Show what the address says. */
@@ -164,7 +180,6 @@ function showView() {
       else reasons.delete(of);
       why.hidden = !reasons.size;
       why.textContent = [...new Set(reasons.values())].join(" ");
-      if (error?.type?.endsWith(":model-not-found")) relist().catch(console.error);
     },
   });
 }

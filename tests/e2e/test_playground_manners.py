@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.e2e.browser import Faults
 from tests.e2e.conftest import NewPage
 from tests.e2e.server import running
-from tests.e2e.test_playground import now, pixels_of, ready, set_slider
+from tests.e2e.test_playground import draw_seven, now, pixels_of, ready, set_slider, wait_for_drawing
 from tests.e2e.test_playground_views import field, hover, in_address, place_in_address, press, strip
 
 pytestmark = pytest.mark.e2e
@@ -210,20 +210,56 @@ def test_what_failed_is_told_until_the_same_works(page: Page, faults: Faults) ->
     expect(said(page)).to_be_hidden()
 
 
-def test_a_model_that_is_served_no_longer_has_the_list_read_again(page: Page, service: str, faults: Faults) -> None:
-    faults.expect("status of 404")
-    page.goto("/#model=mnist-mlp")
-    ready(page)
+@pytest.fixture
+def fewer(page: Page, service: str, faults: Faults) -> Callable[[], None]:
+    """From the call on, the page finds a service of mnist-2d alone, and that it tells so of the other model."""
     listed = httpx.get(f"{service}/v1/models", trust_env=False).json()
-    fewer = {"default": "mnist-2d", "models": [card for card in listed["models"] if card["name"] == "mnist-2d"]}
-    page.route("**/v1/models", lambda route: route.fulfill(json=fewer))
+    left = {"default": "mnist-2d", "models": [card for card in listed["models"] if card["name"] == "mnist-2d"]}
     gone = {"type": "urn:reparam:problem:model-not-found", "detail": "model: expected mnist-2d"}
-    page.route("**/v1/*?model=mnist-mlp*", lambda route: route.fulfill(status=404, json=gone))
-    page.get_by_role("button", name="a real three").click()
+
+    def begin() -> None:
+        faults.expect("status of 404")
+        page.route("**/v1/models", lambda route: route.fulfill(json=left))
+        page.route("**/v1/*?model=mnist-mlp*", lambda route: route.fulfill(status=404, json=gone))
+
+    return begin
+
+
+def assert_begun_anew(page: Page) -> None:
     expect(page.get_by_text("mnist-mlp is not served here: mnist-2d answers instead.")).to_be_visible()
     assert page.get_by_label("Model", exact=True).locator("option").all_inner_texts() == ["mnist-2d"]
+
+
+def test_a_model_that_is_served_no_longer_has_the_list_read_again(page: Page, fewer: Callable[[], None]) -> None:
+    page.goto("/#model=mnist-mlp")
+    ready(page)
+    fewer()
+    page.get_by_role("button", name="a real three").click()
+    assert_begun_anew(page)
     expect(page.get_by_role("img", name="What the model draws of a real three")).to_be_visible()
     expect(said(page)).to_be_hidden()
+
+
+def test_what_is_drawn_for_a_model_that_is_served_no_longer_is_for_the_one_that_is(
+    page: Page, fewer: Callable[[], None]
+) -> None:
+    page.goto("/#model=mnist-mlp")
+    ready(page)
+    fewer()
+    draw_seven(page)
+    assert_begun_anew(page)
+    wait_for_drawing(page)
+    expect(page.locator(".picker .said")).to_be_empty()
+
+
+def test_an_end_for_a_model_that_is_served_no_longer_has_the_list_read_again(
+    page: Page, fewer: Callable[[], None]
+) -> None:
+    page.goto("/#view=between&model=mnist-mlp")
+    ready(page)
+    fewer()
+    page.get_by_label("B: a picture file").set_input_files("app/web/two.png")
+    assert_begun_anew(page)
 
 
 @pytest.mark.parametrize(
