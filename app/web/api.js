@@ -4,8 +4,8 @@
 // `ms`, how long it took. An array travels as .npy or safetensors, whose numbers nobody has to print and parse.
 //
 // A call ends with its answer or throws a Problem, which says in words what was wrong with it. What passes by itself, a
-// service that cannot be reached, is overloaded or counts too many calls, is told to `onTrouble` and tried again; a key
-// that is missing is asked for.
+// service that cannot be reached, is overloaded or counts too many calls, is told to `onTrouble` and tried again, but for a
+// file that takes too long to send; a key that is missing is asked for.
 
 import {readNpy, readSafetensors, writeNpy} from "./npy.js";
 
@@ -16,6 +16,9 @@ const SAFETENSORS = "application/vnd.safetensors";
 const PASSING = new Set([408, 429, 502, 503, 504]);
 const LONGEST_WAIT_S = 5;
 const GONE_S = 40; // longer than the service takes for anything: a connection that is dead without saying so
+const LARGE_BYTES = 100_000; // of a file that a slow connection may not send in the time that there is for it
+const SLOW_S = 10; // when such a file was being sent until it failed: a service that is not there fails sooner
+const TOO_SLOW = "This picture could not be sent in time. Choose a smaller one, or try again on a faster connection.";
 
 /** Why a call cannot be answered: `message` says it, `status` and `type` are the service's. */
 export class Problem extends Error {
@@ -131,7 +134,7 @@ export function apiOf(model) {
     async fit(file, options) {
       const body = new FormData();
       body.append("images", file, "picture");
-      return withPixels(await send({path: "v1/fit", method: "POST", query: {model}, accept: NPY, body, ...options}));
+      return withPixels(await send({path: "v1/fit", method: "POST", query: {model}, accept: NPY, body, large: file.size > LARGE_BYTES, ...options}));
     },
 
     /** Samples as the picture that the service draws of them -> {blob}. */
@@ -190,9 +193,10 @@ export async function webArray(name) {
 
 /**
  * Ask until there is an answer. `json`: a function to what the body would be as JSON, for who reads the request.
+ * A body that is `large` is not sent again where it took too long.
  * Returns {data: ArrayBuffer, request, ms}. Throws Problem, or AbortError if `signal` says so.
  */
-async function send({path, method = "GET", query = {}, type, accept, body, json, signal}) {
+async function send({path, method = "GET", query = {}, type, accept, body, large = false, json, signal}) {
   const address = new URL(path, document.baseURI);
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== null) address.searchParams.set(name, value);
@@ -209,6 +213,7 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
       data = await answer.arrayBuffer();
     } catch (error) {
       if (signal?.aborted) throw error;
+      if (large && performance.now() - began > SLOW_S * 1000) throw new Problem({detail: TOO_SLOW, status: 408});
       await again("The service cannot be reached.", Math.min(0.5 * 2 ** attempt, LONGEST_WAIT_S), signal);
       continue;
     }
@@ -216,6 +221,7 @@ async function send({path, method = "GET", query = {}, type, accept, body, json,
       if (key === storedKey()) await newKey(Boolean(key));
       continue;
     }
+    if (large && answer.status === 408) throw new Problem({detail: TOO_SLOW, status: 408});
     if (PASSING.has(answer.status)) {
       const told = Number(answer.headers.get("Retry-After"));
       const wait = Math.max(told || 0, Math.min(0.5 * 2 ** attempt, LONGEST_WAIT_S));

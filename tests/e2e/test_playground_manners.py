@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.e2e.browser import Faults
 from tests.e2e.conftest import NewPage
-from tests.e2e.server import running
+from tests.e2e.server import running, wait_for
 from tests.e2e.test_playground import draw_seven, now, pixels_of, ready, set_slider, wait_for_drawing
 from tests.e2e.test_playground_views import field, hover, in_address, place_in_address, press, strip
 
@@ -260,6 +260,30 @@ def test_an_end_for_a_model_that_is_served_no_longer_has_the_list_read_again(
     fewer()
     page.get_by_label("B: a picture file").set_input_files("app/web/two.png")
     assert_begun_anew(page)
+
+
+@pytest.mark.parametrize("cut_off", [False, True], ids=["refused", "cut off"])
+def test_a_large_picture_that_takes_too_long_is_not_sent_again(page: Page, faults: Faults, cut_off: bool) -> None:
+    faults.expect("ERR_CONNECTION_RESET" if cut_off else "status of 408")
+    page.clock.install()
+    page.goto("/")
+    ready(page)
+    sent: list[Route] = []
+    page.route("**/v1/fit?*", lambda route: sent.append(route))
+    photograph = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(3_000_000)}
+    page.get_by_label("Your digit: a picture file").set_input_files(photograph)
+    wait_for(lambda: page.evaluate("true") and sent)
+    page.clock.fast_forward(20_000)
+    if cut_off:
+        sent[0].abort("connectionreset")
+    else:
+        sent[0].fulfill(status=408, json={"title": "The body did not come in time"})
+    expect(page.locator("#digit .said")).to_contain_text("This picture could not be sent in time.")
+    expect(page.locator("#trouble")).to_be_empty()
+    page.clock.fast_forward(20_000)
+    page.get_by_role("button", name="a real three").click()
+    expect(page.get_by_role("img", name="What the model draws of a real three")).to_be_visible()
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize(
