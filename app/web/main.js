@@ -48,7 +48,7 @@ let cards = [];
 let card, defaultModel, api, chooser, sheet;
 let relisting = null; // while the models are read anew
 let digit = null;
-let shown = null; // the source that `digit` was made of
+let shown = null; // the source of what is on the sheet, which `digit` was made of
 let listeners = new Set();
 let leave = new AbortController();
 
@@ -116,6 +116,7 @@ async function open() {
   showView();
   const source = state.get("digit", FIRST_DIGIT);
   if (source === shown) return;
+  shown = null; // the sheet is on its way to another
   const found = await sheet.show(source === NO_DIGIT ? "" : source).catch((error) => {
     if (!(error instanceof Problem)) throw error;
     return null; // the link is of strokes that this service does not take

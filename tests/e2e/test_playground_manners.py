@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.e2e.browser import Faults
 from tests.e2e.conftest import NewPage
 from tests.e2e.server import running, wait_for
-from tests.e2e.test_playground import draw_seven, now, pixels_of, ready, set_slider, wait_for_drawing
+from tests.e2e.test_playground import draw_seven, late, now, pixels_of, ready, set_slider, wait_for_drawing
 from tests.e2e.test_playground_views import field, hover, in_address, place_in_address, press, strip
 
 pytestmark = pytest.mark.e2e
@@ -314,6 +314,25 @@ def test_a_browser_that_keeps_nothing_is_good_enough(page: Page) -> None:
     )
     page.goto("/")
     ready(page)
+
+
+def test_the_sheet_is_of_the_digit_that_the_user_went_back_and_forth_to(page: Page) -> None:
+    page.goto("/#view=draw")
+    ready(page)
+    draw_seven(page)
+    wait_for_drawing(page)
+    page.get_by_role("link", name="Posterior").click()
+    ready(page)
+    page.get_by_role("button", name="a real three").click()
+    expect(page).to_have_url(re.compile("digit=t3"))
+    ready(page)
+    with late(page, "fit"):
+        page.go_back()
+        expect(page.get_by_role("img", name=re.compile("^Your digit: your drawing"))).to_be_visible()
+        page.go_forward()
+        expect(page.get_by_role("heading", name="Posterior")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^Your digit: a real three"))).to_be_visible()
+    expect(page.get_by_text("Eight codes from the posterior")).to_be_visible()
 
 
 def test_a_view_that_is_left_leaves_nothing_behind(page: Page) -> None:
