@@ -316,6 +316,21 @@ def test_a_browser_that_keeps_nothing_is_good_enough(page: Page) -> None:
     ready(page)
 
 
+@pytest.mark.parametrize("how", ["Clear", "Undo"])
+def test_a_stroke_ends_where_the_sheet_is_cleared(page: Page, how: str) -> None:
+    page.goto("/")
+    ready(page)
+    box = page.locator("canvas.pad").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 190, box["y"] + 62, steps=6)
+    page.get_by_role("button", name=how).press("Enter")
+    page.mouse.move(box["x"] + 110, box["y"] + 210, steps=6)
+    page.mouse.up()
+    expect(page.get_by_role("img", name=re.compile("^Your digit: nothing"))).to_be_visible()
+
+
 def test_the_sheet_is_of_the_digit_that_the_user_went_back_and_forth_to(page: Page) -> None:
     page.goto("/#view=draw")
     ready(page)

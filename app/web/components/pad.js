@@ -50,6 +50,7 @@ export function pad({onStrokes, signal}) {
   }
 
   function leave() {
+    pointer = null; // a stroke that is being drawn ends here
     if (strokes.length) before = strokes;
     strokes = [];
   }
@@ -72,6 +73,7 @@ export function pad({onStrokes, signal}) {
   return {
     element: canvas,
     undo() {
+      pointer = null;
       if (strokes.length) strokes = strokes.slice(0, -1);
       else [strokes, before] = [before, []];
       changed();
