@@ -1,5 +1,6 @@
 """The playground's views that compare digits: between two of them, on a map, and under noise."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
@@ -206,6 +207,25 @@ def test_an_end_that_comes_late_does_not_replace_the_one_that_was_taken_after_it
         take_a_four_for_the_second(again)
         expect(again.locator(".strip")).to_have_attribute("aria-label", to_the_four)
     expect(again.locator(".strip")).to_have_attribute("aria-label", to_the_four)
+
+
+def test_a_sample_that_comes_late_leaves_a_drawing_alone(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 1280, "height": 1400})
+    page.goto("/#view=between")
+    ready(page)
+    end = page.get_by_role("region", name="A", exact=True)
+    box = end.locator("canvas.pad").bounding_box()
+    assert box
+    with late(page, "fit"):
+        with late(page, "sample"):
+            end.get_by_role("button", name="A sample").click()
+            page.mouse.move(box["x"] + 60, box["y"] + 60)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 190, box["y"] + 62, steps=6)
+        page.mouse.move(box["x"] + 110, box["y"] + 210, steps=6)
+        page.mouse.up()
+        expect(end.get_by_role("img", name=re.compile("^A: your drawing"))).to_be_visible()
+    expect(page.locator(".strip")).to_have_attribute("aria-label", "From your drawing to a real two in 16 pictures")
 
 
 def test_a_model_without_a_prior_says_why_it_goes_straight(page: Page) -> None:

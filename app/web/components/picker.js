@@ -13,10 +13,11 @@ let lastUsed = null; // of these elements
 
 /**
  * `signal` aborts when the picker is left. `onDigit(digit)` is called with every digit that the user chooses, and while one
- * is drawn; with null when the sheet is cleared. Returns {element, show(source): shows the digit that a source tells of, and
- * resolves to it, to null where there is none, or to undefined where another was chosen meanwhile}.
+ * is drawn; with null when the sheet is cleared. `onChoice()` is called as soon as one is chosen, before the service has
+ * seen it. Returns {element, show(source): shows the digit that a source tells of, and resolves to it, to null where there
+ * is none, or to undefined where another was chosen meanwhile}.
  */
-export function picker({api, label, onDigit, signal}) {
+export function picker({api, label, onDigit, onChoice = () => {}, signal}) {
   const sheet = pad({signal, onStrokes: (strokes) => {
     choose(sheet);
     name(strokes.length ? "your drawing" : "nothing");
@@ -104,6 +105,7 @@ export function picker({api, label, onDigit, signal}) {
   }
 
   function choose(what) {
+    onChoice();
     if (what !== chosen) {
       sending.abort();
       sending = new AbortController();

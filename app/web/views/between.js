@@ -89,7 +89,7 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
   function end(name) {
     const letter = name.toUpperCase();
     let last = null; // the last choice: what comes late of an earlier one is left
-    const sheet = picker({api, label: letter, signal, onDigit: (digit) => choose(digit)});
+    const sheet = picker({api, label: letter, signal, onDigit: (digit) => choose(digit), onChoice: () => (last = null)});
     const extra = h("div", {class: "tools"},
       h("button", {type: "button", class: "quiet mine", disabled: true, onclick: () => choose(yours, true)}, "Your digit"),
       card.generative
@@ -99,7 +99,6 @@ export function show(root, {card, api, state, signal, onDigit, failed, request})
 
     function choose(digit, drawIt = false) {
       ends[name] = digit;
-      last = digit;
       state.set({[`between.${name}`]: digit ? digit.source : "none"});
       if (drawIt) sheet.show(digit.source).catch(failed);
       work();
