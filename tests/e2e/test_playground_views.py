@@ -459,6 +459,16 @@ def test_a_service_that_draws_few_digits_at_once_has_its_map_without_them(new_pa
         page.close()
 
 
+@pytest.mark.parametrize("digit", ["t7", "t5"], ids=["at the right", "at the left"])
+def test_the_name_of_the_digit_lies_on_the_map_of_a_phone(new_page: NewPage, digit: str) -> None:
+    page = new_page(viewport={"width": 320, "height": 640})
+    page.goto(f"/#view=map&digit={digit}")
+    expect(page.locator("span.yours")).to_be_visible()
+    name, field = page.locator("span.yours").bounding_box(), page.locator(".scatter .field").bounding_box()
+    assert name and field
+    assert field["x"] <= name["x"] and name["x"] + name["width"] <= field["x"] + field["width"]
+
+
 def test_other_models_are_projected_and_told_so(page: Page, ask: Callable[..., Any], offered: np.ndarray) -> None:
     page.goto("/#view=map&model=mnist-mlp&digit=t3")
     ready(page)

@@ -130,7 +130,7 @@ export function scatter({label, onHover, onPlace, signal}) {
     yourName.hidden = x < 0 || x > 1 || y < 0 || y > 1;
     yourName.style.setProperty("left", `${100 * x}%`);
     yourName.style.setProperty("bottom", `${100 * y}%`);
-    yourName.classList.toggle("leftwards", x > 0.8);
+    yourName.classList.toggle("leftwards", x > 0.5); // on a phone the name is a third of the map
     yourName.classList.toggle("below", y > 0.9);
   }
 
