@@ -218,6 +218,7 @@ async function send({path, method = "GET", query = {}, type, accept, body, large
       continue;
     }
     if (answer.status === 401) {
+      recovered();
       if (key === storedKey()) await newKey(Boolean(key));
       continue;
     }

@@ -262,6 +262,19 @@ def test_an_end_for_a_model_that_is_served_no_longer_has_the_list_read_again(
     assert_begun_anew(page)
 
 
+def test_a_service_that_comes_back_and_needs_a_key_is_not_told_to_be_away(page: Page, faults: Faults) -> None:
+    faults.expect("ERR_FAILED")
+    faults.expect("status of 401")
+    page.goto("/")
+    ready(page)
+    page.route("**/v1/reconstruct?*", lambda route: route.fulfill(status=401, json={"title": "A key is needed"}))
+    page.route("**/v1/reconstruct?*", lambda route: route.abort(), times=1)
+    page.get_by_role("button", name="a real three").click()
+    expect(page.locator("#trouble")).to_contain_text("The service cannot be reached.")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator("#trouble")).to_be_empty(timeout=2_000)
+
+
 @pytest.mark.parametrize("cut_off", [False, True], ids=["refused", "cut off"])
 def test_a_large_picture_that_takes_too_long_is_not_sent_again(page: Page, faults: Faults, cut_off: bool) -> None:
     faults.expect("ERR_CONNECTION_RESET" if cut_off else "status of 408")
