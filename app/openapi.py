@@ -17,7 +17,7 @@ from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON, speaks_oip
 from app.images import read_image
 from app.oip.schemas import Error, IndexRequest, InferRequest
-from app.queries import MapQuery
+from app.queries import InterpolateQuery, MapQuery
 from app.schemas import ImageFiles, ImagePixels, Latents, Problem, SampleRequest
 from app.settings import Settings
 
@@ -101,6 +101,8 @@ def _examples(engine: Engine, operation: str, settings: Settings) -> dict[str, A
     examples = {"name": name, "count": min(SAMPLES, settings.max_samples), "seed": 7, "scale": 4}
     if settings.max_samples < MapQuery().size ** 2:  # what the parameter is if it is left out
         examples["size"] = isqrt(settings.max_samples)
+    if settings.max_steps < InterpolateQuery().steps:
+        examples["steps"] = settings.max_steps
     return examples if model is engine.model() else examples | {"model": model.name}
 
 

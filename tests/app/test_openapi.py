@@ -159,6 +159,11 @@ def test_every_example_runs_where_few_images_are_drawn_at_once(checkpoints, max_
         test_every_example_runs_as_it_stands(client)
 
 
+def test_every_example_runs_where_few_steps_are_taken(checkpoints) -> None:
+    with TestClient(create_app(Settings(models=[str(checkpoints["tiny-2d"])], max_steps=4))) as client:
+        test_every_example_runs_as_it_stands(client)
+
+
 def test_bytes_among_tensors_are_described(client: TestClient) -> None:
     described = {operation["operationId"]: operation for _, _, operation in _operations(client)}
     infer = described["v2_infer"]
