@@ -89,7 +89,7 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
                 if parameter["name"] in examples:
                     parameter["example"] = examples[parameter["name"]]
     if settings.keyed:
-        declare_keys(schema)
+        declare_keys(schema, settings)
     return schema
 
 

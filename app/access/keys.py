@@ -77,6 +77,10 @@ def _checked(source: str, keys: Iterable[str]) -> list[str]:
     return found
 
 
+def _open(settings: Settings) -> frozenset[str]:
+    return HEALTH | (DOCS if settings.open_docs else set()) | (METRICS if settings.open_metrics else set())
+
+
 class RequireKey:
     """Lets a request pass if it has a valid key, whose id goes into its state, or if its path is an open one.
 
@@ -88,7 +92,7 @@ class RequireKey:
         self.app = app
         self.keys = keys
         self.limiter = limiter
-        self.open = HEALTH | (DOCS if settings.open_docs else set()) | (METRICS if settings.open_metrics else set())
+        self.open = _open(settings)
         self.open_folders = STATIC if settings.open_docs else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,13 +137,13 @@ class RequireKey:
         return key_id
 
 
-def declare_keys(schema: dict[str, Any]) -> None:
+def declare_keys(schema: dict[str, Any], settings: Settings) -> None:
     """Say in an OpenAPI schema that calls need a key, in either header; Swagger UI then asks for it (Authorize)."""
     schema["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "X-API-Key: KEY"},
     }
     schema["security"] = [{"bearer": []}, {"apiKey": []}]
-    for path in HEALTH & schema["paths"].keys():
+    for path in _open(settings) & schema["paths"].keys():
         for operation in schema["paths"][path].values():
             operation["security"] = []

@@ -153,6 +153,15 @@ def test_the_schema_declares_both_ways_and_that_probes_need_none(keyed: TestClie
     assert "security" not in schema["paths"]["/v1/encode"]["post"]
 
 
+@pytest.mark.parametrize("open_metrics", [False, True])
+def test_the_schema_says_whether_metrics_need_one(open_metrics: bool) -> None:
+    settings = Settings(models="mnist-mlp", api_keys=SecretStr(OLD), open_metrics=open_metrics)
+    with TestClient(create_app(settings)) as client:
+        described = client.get("/openapi.json").json()["paths"]["/metrics"]["get"]
+        assert client.get("/metrics").status_code == (200 if open_metrics else 401)
+    assert ("security" in described) == open_metrics and not described.get("security")
+
+
 def test_without_keys_nobody_is_asked(client: TestClient) -> None:
     assert client.get("/v1/models", headers={"Authorization": "Basic whatever"}).status_code == 200
     assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
