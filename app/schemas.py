@@ -42,9 +42,17 @@ class SampleRequest(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:
-        """JSON has numbers; pydantic takes true and "1" for them, too."""
-        if isinstance(value, bool | str):
+        """JSON has numbers; pydantic takes true and "1" for them, too, and tells others as Python has them."""
+        if isinstance(value, bool | str | list | dict):
             raise ValueError(f"expected a number, found {kind_of(value)}")
+        return value
+
+    @field_validator("count", "temperature", mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        """A seed that is null is drawn."""
+        if value is None:
+            raise ValueError("expected a number, found null")
         return value
 
 

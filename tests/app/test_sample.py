@@ -149,6 +149,29 @@ def test_bad_bodies_are_problems(client: TestClient, body: bytes) -> None:
     assert_problem(answer, 422, "malformed-request")
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"count": None}, "count: expected a number, found null"),
+        ({"temperature": None}, "temperature: expected a number, found null"),
+        ({"seed": [True]}, "seed: expected a number, found a list"),
+        ({"seed": {}}, "seed: expected a number, found an object"),
+    ],
+)
+def test_what_is_no_number_is_told_in_the_words_of_json(
+    client: TestClient, body: dict[str, object], found: str
+) -> None:
+    detail = assert_problem(client.post("/v1/sample", json=body), 422, "malformed-request")["detail"]
+    assert detail == f"body: {found}"
+    told = client.post("/v2/models/mnist-mlp.sample/infer", json={"parameters": body})
+    assert told.status_code == 400 and told.json() == {"error": f"sample: {found}"}
+
+
+def test_a_seed_that_is_null_is_drawn(client: TestClient) -> None:
+    first, second = (client.post("/v1/sample", json={"seed": None}).headers["x-seed"] for _ in range(2))
+    assert first != second
+
+
 def test_a_member_that_is_not_known_is_told_with_those_that_are(client: TestClient) -> None:
     answer = client.post("/v1/sample", json={"model": "tiny-2d", "sed": 1})
     detail = assert_problem(answer, 422, "malformed-request")["detail"]
