@@ -145,7 +145,11 @@ class _Life:
             return
         now = self._loop.time()
         if now >= self._deadline:
-            self._cancel(DeadlineError(f"expected to answer within {self._seconds:g} s, found more to do"))
+            most = self.bounds.settings.request_timeout_s
+            whose = "request_timeout_s, set by REPARAM_REQUEST_TIMEOUT_S"
+            if self._seconds < most:
+                whose = f"X-Request-Timeout-Ms, of at most {most:g} s"
+            self._cancel(DeadlineError(f"expected to answer within {self._seconds:g} s ({whose}), found more to do"))
         elif self._receiving and now >= self._body_deadline:
             self._cancel(
                 SlowBodyError(

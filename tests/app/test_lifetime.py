@@ -128,6 +128,34 @@ def test_who_goes_when_the_time_is_up_is_ended_once() -> None:
     assert start["status"] == 504
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ((), b"within 0.1 s (request_timeout_s, set by REPARAM_REQUEST_TIMEOUT_S)"),
+        ((b"60000",), b"within 0.1 s (request_timeout_s, set by REPARAM_REQUEST_TIMEOUT_S)"),
+        ((b"50",), b"within 0.05 s (X-Request-Timeout-Ms, of at most 0.1 s)"),
+    ],
+)
+def test_whose_time_is_up_is_told(asked: tuple[bytes, ...], told: bytes) -> None:
+    async def app(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        where = {"path": "/v1/sample", "method": "GET", "query_string": b"", "server": ("x", 1), "scheme": "http"}
+        headers = [(b"content-length", b"9"), *((b"x-request-timeout-ms", one) for one in asked)]
+        lifetime = Lifetime(app, Settings(models="mnist-mlp", request_timeout_s=0.1))
+        await lifetime({"type": "http", "headers": headers, "state": {"request_id": "1"}} | where, _nobody, send)
+
+    asyncio.run(main())
+    start, body = sent
+    assert start["status"] == 504 and told in body["body"]
+
+
 def test_bodies_together_have_a_limit_and_what_is_over_is_let_go() -> None:
     go = asyncio.Event()
 
