@@ -74,7 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # trailers are no headers: what vouches for the headers has not seen them (RFC 9110, 6.5.1)
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # RFC 9112, section 5.1: the parser leaves what is after it
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MAX_IN_A_ROW:

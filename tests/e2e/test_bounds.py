@@ -163,6 +163,16 @@ def test_trailers_are_no_headers(server: str) -> None:
     assert answer.startswith(b"HTTP/1.1 200 ") and b"trailer" not in answer
 
 
+def test_space_after_a_header_is_no_part_of_it(server: str) -> None:
+    fields = (
+        b"x-request-id: mine \r\nx-request-timeout-ms: 9000\t \r\nconnection: close\r\ntransfer-encoding: chunked \r\n"
+    )
+    with connection(server) as link:
+        link.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n" + fields + b"\r\n2\r\n{}\r\n0\r\n\r\n")
+        answer = _whole(link)
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"\r\nx-request-id: mine\r\n" in answer
+
+
 def test_what_is_no_chunk_is_told(server: str) -> None:
     with connection(server) as link:
         link.sendall(b"POST /v1/decode HTTP/1.1\r\n" + CHUNKED + b"two\r\n{}\r\n")
