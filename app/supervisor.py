@@ -243,6 +243,8 @@ class Supervisor(Multiprocess):
 
     def _stop(self) -> None:
         self._port_is_held.close()  # a worker that waits for the port can stop then
+        for listener in self.sockets:  # the workers have it too: who comes when they have closed it is refused at once
+            listener.close()
         for worker in self._running():
             worker.terminate()
         deadline = time.monotonic() + self._stop_s

@@ -116,6 +116,28 @@ def test_a_request_in_flight_is_finished_before_the_stop(workers: str) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_comes_when_none_are_taken_is_refused_at_once(workers: str) -> None:
+    with running("--model", "mnist-mlp", "--workers", workers) as (url, process), httpx.Client(base_url=url) as client:
+
+        def refused() -> bool:
+            try:
+                socket.create_connection((client.base_url.host, client.base_url.port)).close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        def body():
+            yield b'{"count": 4, '
+            process.send_signal(signal.SIGTERM)
+            wait_for(refused)
+            assert process.poll() is None, "a connection is refused while another one's request is in flight"
+            yield b'"seed": 7}'
+
+        answer = client.post("/v1/sample", content=body(), headers={"content-type": "application/json"})
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_bad_checkpoint_stops_the_start_in_one_line(zoo: Path, tmp_path: Path, workers: str) -> None:
     bad = tmp_path / "bad"
     shutil.copytree(zoo / "mnist-mlp", bad)
