@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import sys
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,13 @@ MAX_HEAD_BYTES = 64 * 1024  # of the request line and the headers
 MAX_IN_A_ROW = 64  # requests of a connection that wait for an earlier one, each a hundred times what was sent
 
 
+class _Link:
+    """A connection's transport, as the cycle of a request has it."""
+
+    def __init__(self, transport: asyncio.Transport, leave: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, leave
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """A connection on which everything that is awaited from the caller must come in time and end somewhere.
 
@@ -39,6 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._data = b""  # that the parser was given last
         self._upgrade = False  # the head that was read last asks for another protocol
         self._full = False  # nothing more is taken: the connection ends with the answer to the last request that was
+        self._left = False  # the last answer is given, and what still comes is dropped
         self._kept_bytes = 0  # of a head, or of trailers: since the message began, or since a piece of its body
         self._adds = False  # whether what is being parsed is no more than that
         self._running: RequestResponseCycle | None = None  # with pipelining, `cycle` is the last of several
@@ -52,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._link = _Link(transport, self._leave)
         if self.client is not None:
             self.client = (unmapped(self.client[0]), self.client[1])
         self._await()
@@ -65,6 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._hang_up(self._running)
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+        self._link.close = self.transport.close  # so that neither keeps the other in memory
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -100,6 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.expect_100_continue and self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
+        self.cycle.transport = self._link  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         held: object = self.cycle.body
@@ -128,7 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._kept_bytes, self._adds = 0, False
 
     def data_received(self, data: bytes) -> None:
-        if self._full:
+        if self._full or self._left:
             return
         self._adds = True
         self._parse(data)
@@ -175,6 +187,18 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             self._idle = self.loop.create_future()
             await self._idle
+
+    def _leave(self) -> None:
+        """Close the connection, as the answer says; but where the request's body still comes, end only what is sent.
+
+        The system would reset a connection that is closed before all is read, and a caller that still sends, a proxy
+        above all, loses the answer with it (RFC 9112, section 9.6).
+        """
+        if self._answered() and self.cycle.more_body and not self.transport.is_closing():
+            self._left = True
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -147,6 +147,20 @@ def test_the_rest_of_a_body_is_not_waited_for_once_it_is_answered(server: str) -
                 time.sleep(0.1)
 
 
+@pytest.mark.parametrize("version", [b"HTTP/1.0\r\n", b"HTTP/1.1\r\nconnection: close\r\n"])
+def test_an_early_answer_reaches_who_still_sends_though_the_connection_ends(server: str, version: bytes) -> None:
+    with connection(server) as link:
+        link.sendall(b"POST /nothing " + version + b"host: x\r\ncontent-length: 1000000\r\n\r\n")
+        assert link.recv(4, socket.MSG_PEEK) == b"HTTP"  # it is answered, and no more is to come
+        for _ in range(10):
+            link.sendall(bytes(100_000))
+        assert _whole(link).startswith(b"HTTP/1.1 404 ")
+        with pytest.raises(OSError):  # nor is what still comes taken for ever
+            for _ in range(600):
+                link.sendall(b"a")
+                time.sleep(0.1)
+
+
 def test_trailers_without_end_are_cut_off(server: str) -> None:
     with connection(server) as link:
         link.sendall(b"POST /v1/decode HTTP/1.1\r\n" + CHUNKED + b"2\r\n{}\r\n0\r\nx: ")
