@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import NormalDist
@@ -225,6 +225,11 @@ class Model:
         the machine or the neighbours. Without a seed one is drawn, and told.
         Raises: NotGenerativeError: if nothing controls how the model's codes are distributed. InputError.
         """
+        latents, seed = await self.draw(count, seed, temperature)
+        return Sampled(await self.decode(latents), latents, seed)
+
+    async def draw(self, count: int, seed: int | None = None, temperature: float = 1.0) -> tuple[Array, int]:
+        """The codes (count, Z) of a sample, and its seed. Raises: as `sample` does."""
         if not self.generative:
             raise NotGenerativeError(
                 f"{self.name} is a deterministic autoencoder: nothing controls how its codes are distributed, so noise "
@@ -233,8 +238,7 @@ class Model:
         seed = secrets.randbelow(DRAWN_SEED_LIMIT) if seed is None else seed
         generator = np.random.Generator(np.random.Philox(seed))
         epsilon = generator.standard_normal((count, self.latents), dtype=np.float32)
-        latents = await self._codes(epsilon * np.float32(temperature))
-        return Sampled(await self.decode(latents), latents, seed)
+        return await self._codes(epsilon * np.float32(temperature)), seed
 
     async def map(self) -> LatentMap:
         """Where test digits lie among the codes of a model of two latents. Raises: NotCapableError."""
@@ -360,6 +364,7 @@ class Engine:
         max_waiting: int = MAX_QUEUE_IMAGES,
         lazy: bool = False,
         check_only: bool = False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Check every checkpoint, and load and warm it.
 
@@ -371,6 +376,7 @@ class Engine:
             max_waiting: images that may wait for each model.
             lazy: whether a model but the default waits for its first call to be loaded.
             check_only: whether all of them do, for a process that does not answer.
+            progress: is told of how many models, of how many there are, that was done.
         Raises: CheckpointError: if one is bad, or two have one name. DeviceError.
         """
         limit_threads(threads)
@@ -384,11 +390,13 @@ class Engine:
                 )
             models[model.name] = model
         engine = cls(list(models.values()), default)
-        for model in models.values():
+        for done, model in enumerate(models.values(), 1):
             if check_only:
                 load_checkpoint(model.folder)
             elif not lazy or model.name == engine.default:
                 model.load()
+            if progress:
+                progress(done, len(models))
         return engine
 
     def model(self, name: str | None = None) -> Model:

@@ -16,9 +16,11 @@ def doctor(
 
     import json
     import os
+    from functools import partial
 
     from app import compiled, traces
     from app.access import check_access
+    from app.cli.progress_bar import LONG_S, ProgressBar
     from app.engine import Engine
     from app.figures import SharedFigures
     from app.listeners import listen
@@ -35,12 +37,14 @@ def doctor(
     if settings.workers > 1:
         with SharedFigures():  # they can be made
             pass
-    engine = Engine.load(
-        settings.checkpoint_folders(),
-        settings.default_model,
-        threads=settings.threads,
-        device=settings.device,
-        runtime=settings.runtime,
-    )
+    with ProgressBar(LONG_S) as bar:
+        engine = Engine.load(
+            settings.checkpoint_folders(),
+            settings.default_model,
+            threads=settings.threads,
+            device=settings.device,
+            runtime=settings.runtime,
+            progress=partial(bar.show, "models"),
+        )
     report = describe(settings, engine, address_of(settings.host, settings.port))
     typer.echo(json.dumps(report, indent=2) if as_json else as_text(report))

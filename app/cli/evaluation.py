@@ -45,7 +45,7 @@ def evaluate(
     import json
     from functools import partial
 
-    from app.cli.evaluation_bar import EvaluationBar
+    from app.cli.progress_bar import ProgressBar
     from models.checkpoint import load_checkpoint
     from models.data import load_mnist, origin, readable
     from models.errors import CheckpointError, ReparamError
@@ -61,7 +61,7 @@ def evaluate(
         raise CheckpointError(f"{checkpoint}: --unlike expects novelty quantiles, found none: no digits were held out")
     _check_writable(checkpoint if update else None, out)
     try:
-        with EvaluationBar() as bar:
+        with ProgressBar() as bar:
             figures = measure(
                 loaded.model,
                 digits,

@@ -1,8 +1,9 @@
 """`reparam encode`, `decode` and `sample`: the service's calls, on files and offline, through the same engine."""
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -22,6 +23,9 @@ MODEL = Annotated[
 OUT = Annotated[Path, typer.Option(metavar="FILE", help="Where the answer goes; the ending says in what form.")]
 COLUMNS = Annotated[int | None, typer.Option(min=1, max=1024, help="Of the contact sheet; left out, about square.")]
 SCALE = Annotated[int, typer.Option(min=1, max=16, help="How many pixels wide a pixel of the PNG is.")]
+LOOK_S = 0.2  # between two looks at how far a model is
+
+T = TypeVar("T")
 
 
 def encode(
@@ -34,16 +38,20 @@ def encode(
     """Encode images to the means and variances of their codes: FILE ends in .json, .npz or .safetensors."""
     import numpy as np
 
+    from app.cli.progress_bar import LONG_S, ProgressBar
+
     _check_ending(out, ".json", ".npz", ".safetensors")
     served = _load(model)
     inputs = []
-    for path in images:
-        try:
-            picture = read_image(_read(path))
-        except ImageError as error:
-            raise InputError(f"{path}: {error}") from error
-        inputs.append(fit_image(picture, fit, polarity, served.image_shape[0], served.box))
-    mean, variance = asyncio.run(served.encode(np.stack(inputs)))
+    with ProgressBar(LONG_S) as bar:
+        for path in images:
+            try:
+                picture = read_image(_read(path))
+            except ImageError as error:
+                raise InputError(f"{path}: {error}") from error
+            inputs.append(fit_image(picture, fit, polarity, served.image_shape[0], served.box))
+            bar.show("read", len(inputs), len(images))
+    mean, variance = asyncio.run(_shown("encoded", served, len(images), served.encode(np.stack(inputs))))
     arrays = {"mean": mean} | ({} if variance is None else {"variance": variance})
     _write_numbers(out, served.name, arrays)
     typer.echo(f"{out}: the codes of {len(images)} image{'s' if len(images) > 1 else ''}")
@@ -64,7 +72,7 @@ def decode(
     rows = _read_latents(latents, served.latents)
     if not len(rows):
         raise InputError(f"{latents}: expected at least one latent vector, found none")
-    images = asyncio.run(served.decode(rows))
+    images = asyncio.run(_shown("decoded", served, len(rows), served.decode(rows)))
     _write_images(out, images, columns, scale)
     typer.echo(f"{out}: {len(images)} image{'s' if len(images) > 1 else ''}")
 
@@ -82,9 +90,9 @@ def sample(
 ) -> None:
     """Sample new digits from standard Gaussian noise: FILE ends in .png (a contact sheet) or .npy."""
     _check_ending(out, ".png", ".npy")
-    drawn = asyncio.run(_load(model).sample(count, seed, temperature))
-    _write_images(out, drawn.images, columns, scale)
-    typer.echo(f"{out}: {count} image{'s' if count > 1 else ''}, seed {drawn.seed}")
+    images, seed = asyncio.run(_sample(_load(model), count, seed, temperature))
+    _write_images(out, images, columns, scale)
+    typer.echo(f"{out}: {count} image{'s' if count > 1 else ''}, seed {seed}")
 
 
 def _load(name: str | None) -> "Model":
@@ -93,6 +101,24 @@ def _load(name: str | None) -> "Model":
     from models.files import checkpoint_folder
 
     return Engine.load([checkpoint_folder(shipped()[0] if name is None else name)]).model()
+
+
+async def _sample(model: "Model", count: int, seed: int | None, temperature: float) -> tuple["Array", int]:
+    """The images of a sample and its seed, by its two steps, either of which may take long."""
+    latents, its_seed = await _shown("drawn", model, count, model.draw(count, seed, temperature))
+    return await _shown("decoded", model, count, model.decode(latents)), its_seed
+
+
+async def _shown(what: str, model: "Model", rows: int, call: Coroutine[Any, Any, T]) -> T:
+    """What a call of so many rows answers; until then a bar shows how many of them the model has taken."""
+    from app.cli.progress_bar import LONG_S, ProgressBar
+
+    task = asyncio.create_task(call)
+    with ProgressBar(LONG_S) as bar:
+        while not task.done():
+            await asyncio.wait([task], timeout=LOOK_S)
+            bar.show(what, rows - model.queue_images, rows)
+    return task.result()
 
 
 def _read(path: Path) -> bytes:

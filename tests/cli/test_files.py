@@ -13,6 +13,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 from starlette.testclient import TestClient
 
+from app.cli import files, progress_bar
+from app.cli.doctor import doctor
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ROOT
@@ -89,6 +91,33 @@ def test_every_form_of_numbers_decodes_alike(tmp_path: Path) -> None:
         np.testing.assert_array_equal(other, images[0])
 
 
+def test_what_takes_long_shows_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress_bar, "LONG_S", 0)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    monkeypatch.setenv("REPARAM_MODELS", "mnist-mlp")
+    files.encode([SEVEN] * 3, tmp_path / "codes.json", "mnist-mlp")
+    files.decode(tmp_path / "codes.json", tmp_path / "again.png", "mnist-mlp")
+    files.sample(tmp_path / "digits.png", 5, model="mnist-mlp")
+    doctor()
+    err = capsys.readouterr().err
+    told = re.findall(r"(\w+) \S+ +(\d+/\d+) ", re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", err))
+    ends = [("read", "3/3"), ("encoded", "3/3"), ("decoded", "3/3"), ("drawn", "5/5"), ("decoded", "5/5")]
+    assert list(dict.fromkeys(one for one in told if one in [*ends, ("models", "1/1")])) == [*ends, ("models", "1/1")]
+
+
+def test_the_bar_goes_on_as_the_model_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(files, "LOOK_S", 0)
+    monkeypatch.setattr(progress_bar.ProgressBar, "show", lambda _, *how_far: told.append(how_far))
+    files.sample(tmp_path / "digits.npy", 10_000, model="mnist-mlp")
+    for step in ("drawn", "decoded"):
+        done = [done for what, done, total in told if what == step and total == 10_000]
+        assert done == sorted(done) and done[-1] == 10_000
+        assert len(set(done)) > 5, f"{step}: expected to be looked at between the passes, found {sorted(set(done))}"
+
+
 def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
     reparam("sample", "--count", 6, "--columns", 3, "--scale", 4, cwd=tmp_path)
     with Image.open(tmp_path / "samples.png") as sheet:
@@ -146,7 +175,7 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[object, ...], wo
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "train", "evaluate", "encode", "decode", "sample", "data fetch", "data info"]
+    "command", ["serve", "doctor", "train", "evaluate", "encode", "decode", "sample", "data fetch", "data info"]
 )
 def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) -> None:
     example = reparam(*command.split(), "--help", cwd=tmp_path).split("Example:")[1]

@@ -1,4 +1,4 @@
-"""What `reparam evaluate` shows: a bar for what is being measured, and a line a minute in a log."""
+"""What a command that takes long shows: a bar for each thing that it does, and a line a minute in a log."""
 
 import time
 from types import TracebackType
@@ -16,12 +16,17 @@ from rich.progress import (
 )
 
 LINE_S = 60.0  # between two lines of a log
+LONG_S = 2.0  # what takes less needs no bar
 
 
-class EvaluationBar:
-    """A line for each thing that is measured, on a terminal; elsewhere now and then how far it is."""
+class ProgressBar:
+    """A line for each thing that is done, on a terminal; elsewhere now and then how far it is.
 
-    def __init__(self) -> None:
+    Args:
+        after_s: how long it shows nothing.
+    """
+
+    def __init__(self, after_s: float = 0.0) -> None:
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -33,21 +38,24 @@ class EvaluationBar:
             disable=not self._console.is_terminal,
         )
         self._told = time.monotonic()
+        self._begins = self._told + after_s
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what)
         self._bar.update(self._tasks[what], completed=done, total=total)
+        if time.monotonic() >= self._begins:
+            self._bar.start()  # unless it has
         if not self._console.is_terminal and time.monotonic() - self._told >= LINE_S:
             self._told = time.monotonic()
             self._console.print(f"{what} {done:,}/{total:,}", highlight=False, markup=False)
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
