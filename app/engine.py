@@ -1,4 +1,7 @@
-"""The models that are served: what each can do, batched, and exchanged while they run."""
+"""The models that are served: what each can do, batched, and exchanged while they run.
+
+Long, for all that a model can be asked stands in one class: whichever route asks, it is checked and refused alike.
+"""
 
 import asyncio
 import logging

@@ -1,4 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds on what is awaited, and problems for what is no HTTP."""
+"""HTTP/1.1 as uvicorn speaks it, with bounds on what is awaited, and problems for what is no HTTP.
+
+Long, for a connection is one state machine, whose timers and flags every step of the parser touches.
+"""
 
 import asyncio
 import secrets
