@@ -1,21 +1,9 @@
 """Networks that OpenVINO compiles for the processor, in place of torch's layers."""
 
 import warnings
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
-
-from models.errors import ReparamError
-
-
-def check_installed() -> None:
-    """Raises: ReparamError: if OpenVINO is not there."""
-    if find_spec("openvino") is None:
-        raise ReparamError(
-            "runtime (REPARAM_RUNTIME): expected the package of the extra openvino "
-            "(pip install -c constraints.txt -e '.[openvino]'), found no openvino"
-        )
 
 
 class Compiled(nn.Module):

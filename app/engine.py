@@ -22,7 +22,15 @@ from app.network import Device, Network, Runtime, find_device, limit_threads
 from app.stages import spend
 from models import novelty
 from models.checkpoint import LatentMap, load_checkpoint, read_outline
-from models.errors import CheckpointError, InputError, NotGenerativeError, ReparamError, ShapeError
+from models.errors import (
+    CheckpointError,
+    InputError,
+    ModelNotFoundError,
+    NotCapableError,
+    NotGenerativeError,
+    ReparamError,
+    ShapeError,
+)
 
 Array = npt.NDArray[np.float32]
 Capability = Literal["encode", "decode", "reconstruct", "interpolate", "score", "sample", "map"]
@@ -34,14 +42,6 @@ DRAWN_SEED_LIMIT = 2**32  # seeds that are drawn here are short to copy, and exa
 MAX_QUEUE_IMAGES = 20_000
 
 logger = logging.getLogger(__name__)
-
-
-class ModelNotFoundError(ReparamError):
-    """A call names a model that is not served."""
-
-
-class NotCapableError(ReparamError):
-    """A model was asked for what it cannot do."""
 
 
 class Encoded(NamedTuple):

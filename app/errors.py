@@ -14,9 +14,15 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batching import OverloadedError
-from app.engine import ModelNotFoundError, NotCapableError
 from app.images import ImageError, ImageTooLargeError
-from models.errors import CheckpointError, InputError, NotGenerativeError, ReparamError
+from models.errors import (
+    CheckpointError,
+    InputError,
+    ModelNotFoundError,
+    NotCapableError,
+    NotGenerativeError,
+    ReparamError,
+)
 
 JSON, PROBLEM_JSON = "application/json", "application/problem+json"
 # What the caller's HTTP library should know of a status.

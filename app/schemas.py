@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.engine import SEED_LIMIT, Capability
 from app.numbers import kind_of
-from models.config import explain
+from models.strict import explain
 
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]
 Row = list[float]

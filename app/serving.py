@@ -1,26 +1,26 @@
 """What `reparam serve` does: check the models, run the processes, and say what is served."""
 
 import logging
-import os
 import socket
 import sys
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
-from app import compiled, logs, traces
-from app.access import Keys, check_access
-from app.engine import Engine
+from app import logs
+from app.access import Keys
+from app.checks import check_start
 from app.figures import SharedFigures
-from app.network import find_device
-from app.report import address_of, as_text, describe
 from app.server import Server
-from app.settings import Settings, warn_of_unknown
-from app.starting import Starting
+from app.settings import Settings
 from app.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from app.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,6 @@ def serve(settings: Settings, listener: socket.socket) -> int:
 
     Raises: CheckpointError: if several workers are to serve a bad checkpoint. DeviceError; InputError.
     """
-    if settings.otlp_endpoint:
-        traces.check_installed()
-    if settings.runtime == "openvino":
-        compiled.check_installed()
     config = uvicorn.Config(
         _create,  # below with what it is called with, once the log is as the settings want it
         factory=True,
@@ -56,12 +52,17 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         proxy_headers=False,  # REPARAM_TRUSTED_PROXIES says which are believed
         log_config=logs.config(settings.log_format, settings.log_level),
     )
-    warn_of_unknown(os.environ)
-    config.app = partial(_create, settings, check_access(settings))
+    config.app = partial(_create, settings, check_start(settings))
+
+    from app.engine import Engine
+    from app.network import find_device
+    from app.report import address_of, as_text, describe
+    from app.starting import Starting
+
     find_device(settings.device)
     address = address_of(settings.host, listener.getsockname()[1])
 
-    def started(engine: Engine) -> None:
+    def started(engine: "Engine") -> None:
         report = describe(settings, engine, address)
         if settings.log_format == "json":
             logger.info("started", extra={"fields": report})

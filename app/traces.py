@@ -6,13 +6,10 @@ Nothing of them is imported unless a collector is set: the packages come with th
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from importlib.metadata import version
 from threading import Thread
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any
-
-from models.errors import ReparamError
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -31,27 +28,14 @@ def parent_trace(traceparent: bytes) -> str | None:
     return match[2].decode()
 
 
-def check_installed() -> None:
-    """Raises: ReparamError: if the packages that traces need are not there."""
-    try:
-        import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-    except ModuleNotFoundError as error:
-        raise ReparamError(
-            "otlp_endpoint (REPARAM_OTLP_ENDPOINT): expected the packages of the extra otel "
-            f"(pip install -c constraints.txt -e '.[otel]'), found no {error.name}"
-        ) from error
-
-
 class Traces:
     """Makes spans, and sends them from a thread of its own: a collector that fails costs spans, never requests."""
 
     def __init__(self, endpoint: str) -> None:
-        """Raises: ReparamError: if the packages are not installed.
-
+        """
         Args:
             endpoint: the collector's address; spans go to its /v1/traces.
         """
-        check_installed()
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider

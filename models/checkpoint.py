@@ -24,10 +24,11 @@ from safetensors.torch import save as save_tensors
 
 from models.autoencoder import Autoencoder
 from models.card import METRICS_OF_TRAINING, render_card
-from models.config import FORMAT_VERSION, CheckpointConfig, MapFile, ModelConfig, Novelty, Weights, explain
+from models.config import FORMAT_VERSION, CheckpointConfig, MapFile, ModelConfig, Novelty, Weights
 from models.errors import CheckpointError
 from models.files import ZOO, shipped_names, write_folder_atomically
 from models.kinds import build
+from models.strict import explain
 
 Tensors = TypeVar("Tensors")
 

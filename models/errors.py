@@ -38,3 +38,11 @@ class TrainingError(ReparamError):
 
 class NotGenerativeError(ReparamError):
     """A model without a distribution over its codes was asked to sample."""
+
+
+class NotCapableError(ReparamError):
+    """A model was asked for what it cannot do."""
+
+
+class ModelNotFoundError(ReparamError):
+    """A call names a model that is not served."""

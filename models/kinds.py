@@ -3,10 +3,11 @@
 from pydantic import ValidationError
 
 from models.autoencoder import Autoencoder
-from models.config import ModelConfig, explain
+from models.config import ModelConfig
 from models.deterministic import AE, DAE
 from models.errors import CheckpointError
 from models.linear import LinearVAE
+from models.strict import explain
 from models.vae import VAE
 
 KINDS: dict[str, type[Autoencoder]] = {

@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field, StrictBool, ValidationError, model_validator
 
-from models.config import ModelConfig, Name, explain
+from models.config import ModelConfig, Name
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
-from models.strict import Count, Number, PositiveCount, Strict
+from models.strict import Count, Number, PositiveCount, Strict, explain
 
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 NonNegative = Annotated[Number, Field(ge=0)]

@@ -52,6 +52,17 @@ def test_the_command_line_answers_without_waiting_for_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
+def test_a_mistake_in_the_settings_is_told_without_waiting_for_torch() -> None:
+    program = (
+        "import sys, app.cli.commands\n"
+        "try: app.cli.commands.cli(['serve', '--port', '0'], standalone_mode=False)\n"
+        "except Exception as error: print(error, 'torch' in sys.modules)"
+    )
+    environment = {"REPARAM_API_KEYS": "guess-me"}
+    end = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert end.stdout.startswith("REPARAM_API_KEYS: expected") and end.stdout.endswith(" False\n")
+
+
 def test_the_pins_cover_every_installed_package() -> None:
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

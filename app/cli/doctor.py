@@ -15,28 +15,22 @@ def doctor(
     settings = read_settings(models=",".join(model or []) or None)
 
     import json
-    import os
     from functools import partial
 
-    from app import compiled, traces
-    from app.access import check_access
+    from app.checks import check_start
     from app.cli.progress_bar import LONG_S, ProgressBar
-    from app.engine import Engine
     from app.figures import SharedFigures
     from app.listeners import listen
-    from app.report import address_of, as_text, describe
-    from app.settings import warn_of_unknown
 
     listen(settings.host, 0).close()  # the address is one of this machine's; its port the service may have already
-    warn_of_unknown(os.environ)
-    check_access(settings)
-    if settings.otlp_endpoint:
-        traces.check_installed()
-    if settings.runtime == "openvino":
-        compiled.check_installed()
+    check_start(settings)
     if settings.workers > 1:
         with SharedFigures():  # they can be made
             pass
+
+    from app.engine import Engine
+    from app.report import address_of, as_text, describe
+
     with ProgressBar(LONG_S) as bar:
         engine = Engine.load(
             settings.checkpoint_folders(),

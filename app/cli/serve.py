@@ -39,8 +39,8 @@ def read_settings(**options: Any) -> "Settings":
     from pydantic import ValidationError
 
     from app.settings import Settings, setting_names, unknown_names
-    from models.config import explain
     from models.errors import InputError
+    from models.strict import explain
 
     # Into the environment, where every worker process reads its settings from.
     os.environ |= {f"REPARAM_{key.upper()}": str(value) for key, value in options.items() if value is not None}

@@ -7,13 +7,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from app.batching import Rows
-from app.engine import Array, Engine, Model, ModelNotFoundError
+from app.engine import Array, Engine, Model
 from app.errors import LimitError, MalformedError
 from app.oip.messages import Outputs, Request
 from app.oip.tensors import FLOATS, INTEGERS, Tensor, check_shape, read_values
 from app.schemas import SampleRequest, misfit
 from app.settings import Settings
 from app.tensors import as_images
+from models.errors import ModelNotFoundError
 
 VERSION = "1"  # of every model, and the only one
 PLATFORM = "reparam_safetensors"

@@ -16,7 +16,6 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app import oip
 from app.answers import JSON, OCTETS, json_answer
-from app.engine import NotCapableError
 from app.errors import LimitError
 from app.oip import VERSION, Served, Statistics, Took
 from app.oip.schemas import (
@@ -36,6 +35,7 @@ from app.stages import spent
 from app.state import EngineDep, SettingsDep, StatisticsDep
 from app.streams import Body, read_body
 from app.threads import off_loop_if
+from models.errors import NotCapableError
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"]
 READY = {"state": "READY", "reason": ""}

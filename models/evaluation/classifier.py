@@ -13,9 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from models.config import explain
 from models.errors import CheckpointError
-from models.strict import Number, Sha256, Strict
+from models.strict import Number, Sha256, Strict, explain
 
 FOLDER = Path(__file__).resolve().parent
 CONFIG_FILE, WEIGHTS_FILE = "classifier.json", "classifier.safetensors"

@@ -76,7 +76,7 @@ def test_an_exchanged_model_is_compiled_too(checkpoints) -> None:
 @pytest.mark.parametrize("command", ["serve", "doctor"])
 def test_a_missing_package_is_one_line_that_says_what_to_install(command: str) -> None:
     code = (
-        "import sys; from app import compiled; compiled.find_spec = lambda name: None;"
+        "import sys; from app import checks; checks.find_spec = lambda name: None;"
         f"from app.cli import main; sys.argv[1:] = [{command!r}]; main()"
     )
     environment = {"REPARAM_RUNTIME": "openvino", "REPARAM_MODELS": "mnist-conv"}

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from app import settings
 from app.settings import Settings
 from models import files
-from models.config import explain
+from models.strict import explain
 
 
 def test_every_shipped_checkpoint_is_served(zoo: Path) -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.checkpoint import load_checkpoint
-from models.config import ModelConfig, explain
+from models.config import ModelConfig
 from models.errors import CheckpointError
+from models.strict import explain
 from tests.models.tiny import save_tiny
 
 

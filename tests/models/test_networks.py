@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from models import networks
-from models.config import explain
 from models.networks import MLP, Linear, NetworkSpec, ResidualBlock, ResidualSpec, elu, make_decoder, make_encoder
+from models.strict import explain
 
 
 def residual(*channels: int, blocks: int = 1) -> ResidualSpec:
