@@ -425,6 +425,7 @@ class Engine:
                 logger.error("%s: not reloaded, the old one stays: %s", name, error)
                 continue
             if changed is None:
+                metrics.unchanged(name)
                 logger.info("%s: not changed", name)
                 continue
             self.models[name] = changed

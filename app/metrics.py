@@ -62,6 +62,13 @@ _batch_seconds = Histogram(
 )
 _images = Counter("reparam_images", "Images that models worked on.", ["model", "function"], registry=_registry)
 _reloads = Counter("reparam_reloads", "Checkpoints read anew.", ["model", "outcome"], registry=_registry)
+_read_well = Gauge(
+    "reparam_last_reload_successful",
+    "1 if a model's checkpoint was good when it was last read; 0 if to any worker it was not, which serves an old one.",
+    ["model"],
+    multiprocess_mode="livemin",
+    registry=_registry,
+)
 _uncounted = Counter("reparam_uncounted", "Requests that the rate limits could not count.", registry=_registry)
 
 
@@ -192,11 +199,18 @@ def served(model: str) -> None:
     """A model is served from now on: its counts begin at 0, for Prometheus sees a counter grow, but not appear."""
     for ok in (True, False):
         _reload(model, ok)
+    _level(_read_well, model).set(1)
 
 
 def reloaded(model: str, ok: bool) -> None:
     """A model's checkpoint was read anew: `ok` if it is served now, else the old one still is."""
     _reload(model, ok).add()
+    _level(_read_well, model).set(ok)
+
+
+def unchanged(model: str) -> None:
+    """A model's checkpoint was read anew, and is the one that is served."""
+    _level(_read_well, model).set(1)
 
 
 def _reload(model: str, ok: bool) -> _Total:

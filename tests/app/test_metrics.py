@@ -100,6 +100,7 @@ def test_what_the_engine_tells_is_counted(client: TestClient) -> None:
     metrics.reloaded("mnist-mlp", False)
     after = scrape(client)
     metrics.queue("mnist-mlp", 0, 0)
+    metrics.unchanged("mnist-mlp")
     which = {"model": "mnist-mlp", "function": "encode"}
 
     def grown(name: str, /, **labels: str) -> float:
@@ -114,6 +115,8 @@ def test_what_the_engine_tells_is_counted(client: TestClient) -> None:
     assert _value(after, "reparam_queue_age_seconds", model="mnist-mlp") == 0.25
     assert grown("reparam_reloads_total", model="mnist-mlp", outcome="success") == 1
     assert grown("reparam_reloads_total", model="mnist-mlp", outcome="failure") == 1
+    states = [_value(samples, "reparam_last_reload_successful", model="mnist-mlp") for samples in (before, after)]
+    assert states == [1, 0]
 
 
 def test_reloads_count_from_zero(checkpoints: dict[str, Path], tmp_path: Path) -> None:

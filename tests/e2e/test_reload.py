@@ -63,13 +63,18 @@ def _asked_of_each(url: str, log: Path, workers: set[int], path: str) -> dict[in
 
 
 def _reloads(url: str, outcome: str) -> float:
-    families = text_string_to_metric_families(get(f"{url}/metrics").text)
-    return sum(
+    return _figure(url, "reparam_reloads_total", outcome=outcome)
+
+
+def _figure(url: str, name: str, **labels: str) -> float:
+    """Of the one model that is served."""
+    (value,) = (
         sample.value
-        for family in families
+        for family in text_string_to_metric_families(get(f"{url}/metrics").text)
         for sample in family.samples
-        if sample.name == "reparam_reloads_total" and sample.labels["outcome"] == outcome
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
+    return value
 
 
 def _latents_shown(schema: httpx.Response) -> int:
@@ -166,3 +171,8 @@ def test_every_worker_takes_a_good_checkpoint_and_refuses_a_bad_one(
         for line in told:
             assert line["level"] == "error" and "model.safetensors: expected sha256" in line["message"]
         assert _reloads(url, "success") == count
+        assert _figure(url, "reparam_last_reload_successful") == 0
+
+        _install(served, checkpoints["tiny-flow"])  # what is served lies there again
+        os.kill(process.pid, signal.SIGHUP)
+        wait_for(lambda: _figure(url, "reparam_last_reload_successful") == 1)
