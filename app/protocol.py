@@ -148,7 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._adds = True
         self._parse(data)
         self._data = b""
-        if self.transport.is_closing():
+        if self._left or self.transport.is_closing():
             return
         if self._adds:
             self._kept_bytes += len(data)
@@ -192,16 +192,28 @@ class BoundedProtocol(HttpToolsProtocol):
             await self._idle
 
     def _leave(self) -> None:
-        """Close the connection, as the answer says; but where the request's body still comes, end only what is sent.
+        """Close the connection, as the answer says, or where the request's body still comes leave it to the caller."""
+        if self._answered() and self.cycle.more_body and not self.transport.is_closing():
+            self._leave_to_caller()
+        else:
+            self.transport.close()
+
+    def _leave_to_caller(self) -> None:
+        """End only what is sent, and drop what still comes, for as long as a body may take.
 
         The system would reset a connection that is closed before all is read, and a caller that still sends, a proxy
         above all, loses the answer with it (RFC 9112, section 9.6).
         """
-        if self._answered() and self.cycle.more_body and not self.transport.is_closing():
-            self._left = True
-            self.transport.write_eof()
-        else:
+        self._left = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._await()
+
+    def shutdown(self) -> None:
+        if self._left:
             self.transport.close()
+        else:
+            super().shutdown()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -286,7 +298,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._late()
 
     def _late(self) -> None:
-        if not self._answered():  # an earlier request is in hand, and until it is answered no more is read
+        if self._left:
+            self.transport.close()
+        elif not self._answered():  # an earlier request is in hand, and until it is answered no more is read
             self._await()
         elif self._in_head:
             seconds = self.app_state["settings"].body_timeout_s
@@ -296,15 +310,16 @@ class BoundedProtocol(HttpToolsProtocol):
                 f"head: expected all of it within {seconds:g} s (body_timeout_s, set by REPARAM_BODY_TIMEOUT_S), "
                 f"found {self._kept_bytes} bytes and no end",
             )
+            self.transport.close()
         else:  # nothing has begun, or only the rest of what is answered comes
             self.transport.close()
 
     def _refuse(self, status: int, name: str, detail: str) -> None:
-        """Answer with a problem and close; where the caller would take it for another request's answer only close, and
+        """Answer with a problem and leave; where the caller would take it for another request's answer only close, and
         where such a request is whole, once that is answered.
         """
         self._stop_waiting()
-        if self.transport.is_closing():
+        if self._left or self.transport.is_closing():
             return
         if self._may_answer():
             title, request_id = HTTPStatus(status).phrase, secrets.token_hex(8)
@@ -320,10 +335,11 @@ class BoundedProtocol(HttpToolsProtocol):
             note_refused(self.client, status, name, request_id, access_log, counted)
             if self.cycle is not None:
                 self._hang_up(self.cycle)
-        elif not self.cycle.more_body:
+            self._leave_to_caller()
+        elif self.cycle.more_body:
+            self.transport.close()
+        else:
             self._full, self.cycle.keep_alive = True, False
-            return
-        self.transport.close()
 
     def _may_answer(self) -> bool:
         if self.cycle is None or self._in_head or not self.cycle.more_body:  # it is no part of the last request

@@ -40,6 +40,9 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         """The caller is yet to take the rest."""
 
+    def write_eof(self) -> None:
+        """Likewise."""
+
 
 async def _app(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})

@@ -161,6 +161,23 @@ def test_an_early_answer_reaches_who_still_sends_though_the_connection_ends(serv
                 time.sleep(0.1)
 
 
+@pytest.mark.parametrize(
+    ("begun", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: ", 431),
+        (b"NONSENSE\r\n", 400),
+        (b"POST /v1/decode HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n", 501),
+        (b"POST /v1/decode HTTP/1.1\r\n" + CHUNKED + b"no length\r\n", 400),
+    ],
+)
+def test_a_refusal_of_what_is_no_request_reaches_who_still_sends(server: str, begun: bytes, status: int) -> None:
+    with connection(server) as link:
+        link.sendall(begun)
+        for _ in range(30):
+            link.sendall(b"a" * 100_000)
+        assert _whole(link).startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_trailers_without_end_are_cut_off(server: str) -> None:
     with connection(server) as link:
         link.sendall(b"POST /v1/decode HTTP/1.1\r\n" + CHUNKED + b"2\r\n{}\r\n0\r\nx: ")
