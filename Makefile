@@ -13,8 +13,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retrie
 serve: $(VENV)/.serve
 	exec $(BIN)/reparam serve $(if $(filter command%,$(origin HOST)),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
+# Half of the time is waited for servers and browsers to start, so that a process a core, up to four, is well used. A file is one
+# process's, in the order of collection: what its tests share is made once, and the longest come before the last.
+# make test ARGS='-n 0 tests/app' tests without further processes.
 test: $(VENV)/.dev axe
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What the browser tests load; without npm they skip what needs it, but fail in continuous integration.
 axe:
