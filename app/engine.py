@@ -366,7 +366,6 @@ class Engine:
         runtime: Runtime = "torch",
         max_waiting: int = MAX_QUEUE_IMAGES,
         lazy: bool = False,
-        check_only: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Check every checkpoint, and load and warm it.
@@ -378,7 +377,6 @@ class Engine:
             runtime: what runs networks with convolutions on a CPU.
             max_waiting: images that may wait for each model.
             lazy: whether a model but the default waits for its first call to be loaded.
-            check_only: whether all of them do, for a process that does not answer.
             progress: is told of how many models, of how many there are, that was done.
         Raises: CheckpointError: if one is bad, or two have one name. DeviceError.
         """
@@ -394,9 +392,7 @@ class Engine:
             models[model.name] = model
         engine = cls(list(models.values()), default)
         for done, model in enumerate(models.values(), 1):
-            if check_only:
-                load_checkpoint(model.folder)
-            elif not lazy or model.name == engine.default:
+            if not lazy or model.name == engine.default:
                 model.load()
             if progress:
                 progress(done, len(models))

@@ -5,12 +5,15 @@ from functools import cache
 from importlib.metadata import version
 from itertools import chain
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.engine import Engine
 from app.listeners import reached_at
-from app.network import find_device
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.engine import Engine
+
+Report = dict[str, Any]  # as JSON
 
 WIDTH = 120  # of a line to read
 MEMORY = "memory://"
@@ -31,12 +34,14 @@ def address_of(host: str, port: int) -> str:
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
-def describe(settings: Settings, engine: Engine, address: str) -> dict[str, Any]:
-    """Everything that an operator may want to see at a glance, as JSON; never a secret.
+def describe(settings: Settings, address: str, engine: "Engine") -> Report:
+    """Everything that an operator may want to see at a glance; never a secret.
 
     Args:
         address: http://HOST:PORT.
     """
+    from app.network import find_device  # torch, without which a supervisor tells what its workers serve
+
     return {
         "address": address,
         "docs": f"{address}/docs",
@@ -86,7 +91,7 @@ def _told(rate_limit: dict[str, Any]) -> str:
     return f"{text}; when that fails, or takes {rate_limit['timeout_ms']} ms, {rate_limit['on_failure']}"
 
 
-def _asked(report: dict[str, Any]) -> str:
+def _asked(report: Report) -> str:
     if not report["keys"]:
         return "not asked for"
     named = {"docs": "the page, /docs and the schema", "metrics": "/metrics"}
@@ -103,7 +108,7 @@ def _is_limit(setting: str) -> bool:
     return setting.startswith("max_") or setting.endswith(("_s", "_readers"))
 
 
-def as_text(report: dict[str, Any]) -> str:
+def as_text(report: Report) -> str:
     """A block to read."""
     rows = [("address", f"{report['address']}, try it at {report['docs']}")]
     for model in report["models"]:

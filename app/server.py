@@ -7,10 +7,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
@@ -26,16 +26,31 @@ logger = logging.getLogger(__name__)
 
 
 class Lifespan(LifespanOn):
-    """The application's start, whose last step is to take the port over from whoever answers there meanwhile."""
+    """The application's start, whose last step is to take the port over from whoever answers there meanwhile.
 
-    def __init__(self, config: uvicorn.Config, take_over: Callable[[], None]) -> None:
+    Args:
+        tell_failure: is told why it failed; whom that reaches ends the process. None: the log is told, and it ends.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        take_over: Callable[["Engine"], None],
+        tell_failure: Callable[[str], None] | None,
+    ) -> None:
         super().__init__(config)
-        self._take_over = take_over
+        self._take_over, self._tell_failure = take_over, tell_failure
 
     async def startup(self) -> None:
         await super().startup()
         if not self.should_exit:
-            await asyncio.to_thread(self._take_over)
+            await asyncio.to_thread(self._take_over, self.state["engine"])
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # as ASGI has it
+        if message["type"] == "lifespan.startup.failed" and self._tell_failure:
+            self._tell_failure(message["message"])
+            await asyncio.Event().wait()
+        await super().send(message)  # type: ignore[arg-type]
 
 
 class Server(uvicorn.Server):
@@ -50,16 +65,19 @@ class Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         drain_delay_s: float = 0,
-        take_over: Callable[[], None] = lambda: None,
+        take_over: Callable[["Engine"], None] = lambda _: None,
         started: Callable[["Engine"], None] | None = None,
+        tell_failure: Callable[[str], None] | None = None,
     ) -> None:
         """
         Args:
             take_over: is called when the models are warm; when it returns, the port is this server's.
             started: is called once, when the server answers.
+            tell_failure: as for `Lifespan`.
         """
         super().__init__(config)
         self._drain_delay_s, self._take_over, self._announce = drain_delay_s, take_over, started
+        self._tell_failure = tell_failure
         self._stop_at: float | None = None
         self._shares = True
         self._reload_wanted = False
@@ -87,7 +105,7 @@ class Server(uvicorn.Server):
         self._reload_wanted = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self.lifespan = Lifespan(self.config, self._take_over)
+        self.lifespan = Lifespan(self.config, self._take_over, self._tell_failure)
         await super().startup([])
         self.servers = [Acceptor(sockets or (), self._connection)]  # type: ignore[list-item]  # it can be closed
         # What the start made stays: looking through it for garbage, again and again, stops requests for 100 ms.

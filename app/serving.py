@@ -5,7 +5,6 @@ import socket
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,12 +14,11 @@ from app import logs
 from app.access import Keys
 from app.checks import check_start
 from app.figures import SharedFigures
+from app.report import Report, address_of, as_text, describe
 from app.server import Server
 from app.settings import Settings
+from app.starting import Starting
 from app.supervisor import Supervisor
-
-if TYPE_CHECKING:
-    from app.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +31,10 @@ def _create(settings: Settings, keys: Keys | None) -> FastAPI:
 
 
 def serve(settings: Settings, listener: socket.socket) -> int:
-    """Serve on a socket that listens until a signal says to stop. Returns: the exit status.
+    """Serve on a socket that listens until a signal says to stop. Torch is the workers' alone.
 
-    Raises: CheckpointError: if several workers are to serve a bad checkpoint. DeviceError; InputError.
+    Returns: the exit status.
+    Raises: ReparamError: if the settings ask for what cannot be had. InputError.
     """
     config = uvicorn.Config(
         _create,  # below with what it is called with, once the log is as the settings want it
@@ -54,33 +53,36 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     )
     config.app = partial(_create, settings, check_start(settings))
 
-    from app.engine import Engine
-    from app.network import find_device
-    from app.report import address_of, as_text, describe
-    from app.starting import Starting
-
-    find_device(settings.device)
     address = address_of(settings.host, listener.getsockname()[1])
-
-    def started(engine: "Engine") -> None:
-        report = describe(settings, engine, address)
-        if settings.log_format == "json":
-            logger.info("started", extra={"fields": report})
-        else:
-            with suppress(OSError):  # on a full disk it serves all the same
-                sys.stderr.write(as_text(report) + "\n")
-                sys.stderr.flush()
-
+    described = partial(describe, settings, address)
     with Starting([listener], settings) as starting:
         if settings.workers == 1:
-            server = Server(config, settings.drain_delay_s, starting.close, started)
+            server = Server(
+                config,
+                settings.drain_delay_s,
+                take_over=lambda _: starting.close(),
+                started=lambda engine: _tell(described(engine), settings),
+            )
             server.run([listener])
             return 0 if server.started else STARTUP_FAILURE
-        # Here too, since a bad checkpoint must stop the start, not every worker again and again.
-        engine = Engine.load(settings.checkpoint_folders(), settings.default_model, check_only=True)
         with SharedFigures() as figures:
             supervisor = Supervisor(
-                config, [listener], figures, settings.drain_delay_s, starting.close, lambda: started(engine)
+                config,
+                [listener],
+                figures,
+                settings.drain_delay_s,
+                leave_port=starting.close,
+                describe=described,
+                started=lambda report: _tell(report, settings),
             )
             supervisor.run()
         return STARTUP_FAILURE if supervisor.failed else 0
+
+
+def _tell(report: Report, settings: Settings) -> None:
+    if settings.log_format == "json":
+        logger.info("started", extra={"fields": report})
+    else:
+        with suppress(OSError):  # on a full disk it serves all the same
+            sys.stderr.write(as_text(report) + "\n")
+            sys.stderr.flush()

@@ -9,12 +9,12 @@ from typing import Self
 
 import uvicorn
 from fastapi import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.access.cors import Cors
 from app.access.headers import SecurityHeaders
-from app.answers import json_answer
 from app.errors import StartingError, answer_error
 from app.listeners import Acceptor
 from app.observation import Observation
@@ -97,8 +97,9 @@ class Starting:
             await asyncio.sleep(0.05)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Response
         if scope["path"] in LIVE and scope["method"] in ("GET", "HEAD"):
-            answer = json_answer(LIVE[scope["path"]])
+            answer = JSONResponse(LIVE[scope["path"]])
         else:
             answer = await answer_error(Request(scope), StartingError(self._told))
         await answer(scope, receive, send)

@@ -10,14 +10,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from app import metrics
 from app.figures import SHARED_MEMORY, SharedFigures
+from app.report import Report
 from app.server import Server
+
+if TYPE_CHECKING:
+    from app.engine import Engine
 
 BOOT_S = 60  # until a worker is expected to answer at all
 HUNG_S = 30  # a worker that is silent for so long is replaced
@@ -30,7 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 class Worker(Process):
-    """A process that serves beside others. It outlives neither its supervisor nor a long silence."""
+    """A process that serves beside others. It outlives neither its supervisor nor a long silence.
+
+    Attributes, in the supervisor as far as it has heard:
+        report: of what it serves, once its models are warm.
+        failure: why it cannot serve.
+    """
 
     def __init__(
         self,
@@ -39,6 +48,7 @@ class Worker(Process):
         place: int,
         drain_delay_s: float,
         port_is_left: Connection,
+        describe: Callable[["Engine"], Report],
         failures: int = 0,
     ) -> None:
         """
@@ -50,11 +60,16 @@ class Worker(Process):
         super().__init__(config, sockets)
         self.process.name = f"worker-{place}"
         self.place, self.failures = place, failures
-        self.warm = False  # in the supervisor: as far as it has heard
-        self._port_is_left = port_is_left
+        self.report: Report | None = None
+        self.failure: str | None = None
+        self._port_is_left, self._describe = port_is_left, describe
         self.due = time.monotonic() + _pause_s(failures)
         self._drain_delay_s = drain_delay_s
         self._asked = False
+
+    @property
+    def warm(self) -> bool:
+        return self.report is not None
 
     def start(self) -> None:
         """Raises: OSError: if there is no process for it now; it may be tried again when it is due."""
@@ -73,18 +88,21 @@ class Worker(Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         self.parent_conn.close()  # the supervisor has the other copy: when it ends, so does the pipe
-        self._server = Server(self.config, self._drain_delay_s, self._take_over)
+        self._server = Server(self.config, self._drain_delay_s, self._take_over, tell_failure=self._fail)
         signal.signal(signal.SIGHUP, self._server.handle_reload)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         super().target(sockets)
 
-    def _take_over(self) -> None:
-        self.warm = True
+    def _take_over(self, engine: "Engine") -> None:
+        self.report = self._describe(engine)
         self._port_is_left.poll(None)
+
+    def _fail(self, why: str) -> None:
+        self.failure = why
 
     def pong(self) -> None:
         metrics.workers(self.child_conn.recv())
-        self.child_conn.send(self.warm)
+        self.child_conn.send((self.report, self.failure))
 
     def always_pong(self) -> None:
         """Answer pings until the supervisor ends, and then stop as well."""
@@ -93,14 +111,14 @@ class Worker(Process):
         self.server.handle_exit(signal.SIGTERM, None)
 
     def is_alive(self, timeout: float = HUNG_S) -> bool:
-        """Whether it runs, and has answered a ping in the last `timeout` seconds. Never waits."""
+        """Whether it runs, can serve, and has answered a ping in the last `timeout` seconds. Never waits."""
         if not self.process.is_alive():
             return False
         with suppress(OSError, EOFError):
             while self.parent_conn.poll():
-                self.warm |= self.parent_conn.recv()
+                self.report, self.failure = self.parent_conn.recv()
                 self._heard, self._asked = time.monotonic(), False
-        return time.monotonic() - self._heard < timeout
+        return self.failure is None and time.monotonic() - self._heard < timeout
 
     def tell(self, workers: metrics.Workers) -> None:
         """Ping it with how the workers are, unless it has yet to answer."""
@@ -108,6 +126,20 @@ class Worker(Process):
             with suppress(OSError):
                 self.parent_conn.send(workers)
                 self._asked = True
+
+    def end(self) -> tuple[str, str]:
+        """How it ended, for the metrics and in words; it is killed if it runs."""
+        status = self.exitcode
+        self.kill()
+        self.process.join()
+        if self.failure is not None:
+            return "status", f"cannot start: {self.failure}"
+        if status is None:
+            return "hung", f"was silent for {HUNG_S} s and was killed"
+        if status >= 0:
+            return "status", f"ended with status {status}"
+        name = signal.Signals(-status).name
+        return "signal", f"ended with {name}" + (f", as when {SHARED_MEMORY} is full" if name == "SIGBUS" else "")
 
     def lived_briefly(self) -> bool:
         """Whether it never served, or not for long."""
@@ -129,18 +161,20 @@ class Supervisor(Multiprocess):
         figures: SharedFigures,
         drain_delay_s: float,
         leave_port: Callable[[], None],
-        started: Callable[[], None],
+        describe: Callable[["Engine"], Report],
+        started: Callable[[Report], None],
     ) -> None:
         """
         Args:
             leave_port: is called when the first worker is warm; when it returns, the port is the workers'.
-            started: is called once, when every worker is warm.
+            describe: what a worker serves; it is called there.
+            started: is called once, when every worker is warm, with what one of them serves.
         """
         super().__init__(config, sockets)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what came since the start is heard now
         self.failed = False
         self._figures, self._drain_delay_s = figures, drain_delay_s
-        self._leave_port, self._announce = leave_port, started
+        self._leave_port, self._describe, self._announce = leave_port, describe, started
         self._port_is_left, self._port_is_held = Pipe(duplex=False)  # the second end, until it is closed
         self._workers: list[Worker] = []
         self._exits = Counter[str]()  # by reason
@@ -166,9 +200,10 @@ class Supervisor(Multiprocess):
             if not self._port_is_held.closed and any(worker.warm for worker in self._workers):
                 self._leave_port()
                 self._port_is_held.close()
-            if not announced and all(worker.warm for worker in self._workers):
+            reports = [worker.report for worker in self._workers if worker.report]
+            if not announced and len(reports) == len(self._workers):
                 announced = True
-                self._announce()
+                self._announce(reports[0])
             wait([self._wake, *(worker.process.sentinel for worker in self._running())], 0.2 if announced else 0.05)
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
@@ -189,18 +224,19 @@ class Supervisor(Multiprocess):
             if worker.is_alive():
                 worker.tell(told)
                 continue
-            hung = worker.exitcode is None
-            self._exits[_reason(worker.exitcode)] += 1
-            worker.kill()
-            worker.process.join()
+            reason, end = worker.end()
+            self._exits[reason] += 1
             metrics.forget(worker.process.name)
             self._vain = 0 if worker.warm else self._vain + 1
             successor = self._worker(worker.place, worker.failures + 1 if worker.lived_briefly() else 0)
             self._workers[worker.place] = successor
+            if worker.failure and not self._port_is_held.closed:
+                logger.error(worker.failure)
+                self._fail()
+                return
             wait_s = max(0.0, successor.due - time.monotonic())
-            end = f"was silent for {HUNG_S} s and was killed" if hung else f"ended with {_end(worker.exitcode)}"
             logger.error("worker %d %s; another one starts in %.0f s", worker.pid, end, wait_s)
-            self._end_if_failed(worker)
+            self._fail_if_in_vain()
 
     def _start(self, worker: Worker) -> None:
         try:
@@ -209,20 +245,17 @@ class Supervisor(Multiprocess):
             self._vain += 1
             wait_s = max(0.0, worker.due - time.monotonic())
             logger.error("a worker cannot be started, which is tried again in %.0f s: %s", wait_s, error)
-            self._end_if_failed(worker)
+            self._fail_if_in_vain()
 
-    def _end_if_failed(self, ended: Worker) -> None:
-        if self._has_failed(ended):
+    def _fail_if_in_vain(self) -> None:
+        """Where none can be expected to serve any more."""
+        if self._vain >= VAIN_STARTS * len(self._workers) and not any(worker.warm for worker in self._workers):
             logger.error("the service ends: no worker serves, and the last %d ended before they could", self._vain)
-            self.failed = True
-            self.should_exit.set()
+            self._fail()
 
-    def _has_failed(self, ended: Worker) -> bool:
-        """Whether none can be expected to serve any more."""
-        if any(worker.warm for worker in self._workers):
-            return False
-        starting = not self._port_is_held.closed
-        return (starting and ended.exitcode == STARTUP_FAILURE) or self._vain >= VAIN_STARTS * len(self._workers)
+    def _fail(self) -> None:
+        self.failed = True
+        self.should_exit.set()
 
     def handle_hup(self) -> None:
         """Pass it on; a worker that is starting takes it when it can."""
@@ -236,7 +269,8 @@ class Supervisor(Multiprocess):
     handle_ttou = handle_ttin
 
     def _worker(self, place: int, failures: int = 0) -> Worker:
-        return Worker(self.config, self.sockets, place, self._drain_delay_s, self._port_is_left, failures)
+        left, describe = self._port_is_left, self._describe
+        return Worker(self.config, self.sockets, place, self._drain_delay_s, left, describe, failures)
 
     def _running(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.pid is not None]
@@ -265,18 +299,3 @@ class Supervisor(Multiprocess):
 def _pause_s(failures: int) -> float:
     """How long to wait before another start, after so many failures one after another."""
     return min(2.0 ** (failures - 2), SLOWEST_RESTART_S) if failures > 1 else 0.0
-
-
-def _reason(status: int | None) -> str:
-    """Why a process is replaced, for the metrics."""
-    if status is None:
-        return "hung"
-    return "signal" if status < 0 else "status"
-
-
-def _end(status: int | None) -> str:
-    """How a process ended, in words."""
-    if status is None or status >= 0:
-        return f"status {status}"
-    name = signal.Signals(-status).name
-    return f"{name}, as when {SHARED_MEMORY} is full" if name == "SIGBUS" else name

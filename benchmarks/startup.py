@@ -1,4 +1,4 @@
-"""From process start to ready: how long until `reparam serve` answers, with every shipped model and with one."""
+"""From process start to ready: how long until `reparam serve` answers, by its models and workers."""
 
 import statistics
 import subprocess
@@ -10,7 +10,11 @@ RUNS = 5
 
 
 def main() -> None:
-    for models, arguments in (("every shipped model", ()), ("mnist-mlp", ("--model", "mnist-mlp"))):
+    for models, arguments in (
+        ("every shipped model", ()),
+        ("mnist-mlp", ("--model", "mnist-mlp")),
+        ("mnist-mlp in two workers", ("--model", "mnist-mlp", "--workers", "2")),
+    ):
         times = [_start_s(*arguments) for _ in range(RUNS)]
         print(
             f"start to ready with {models}: {statistics.median(times):.2f} s "

@@ -40,5 +40,5 @@ def doctor(
             runtime=settings.runtime,
             progress=partial(bar.show, "models"),
         )
-    report = describe(settings, engine, address_of(settings.host, settings.port))
+    report = describe(settings, address_of(settings.host, settings.port), engine)
     typer.echo(json.dumps(report, indent=2) if as_json else as_text(report))

@@ -29,11 +29,11 @@ OF_KEYS = {"api_keys", "api_keys_file"}
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.load([checkpoint_folder(name) for name in ("mnist-mlp", "mnist-2d")], check_only=True)
+    return Engine.load([checkpoint_folder(name) for name in ("mnist-mlp", "mnist-2d")], lazy=True)
 
 
 def _told(engine: Engine, settings: Settings) -> tuple[dict[str, Any], str]:
-    report = describe(settings, engine, address_of(settings.host, settings.port))
+    report = describe(settings, address_of(settings.host, settings.port), engine)
     return report, as_text(report)
 
 

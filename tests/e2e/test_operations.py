@@ -279,7 +279,7 @@ def test_a_worker_that_cannot_start_any_more_is_not_started_again_and_again(zoo:
         assert 3 <= len(seen) <= 2 + 6, seen  # after 0, 0, 1, 2, 4 and 8 seconds, if starting took no time
 
         def failed() -> int:
-            return sum("ended with status" in str(line["message"]) for line in _lines(log))
+            return sum("cannot start: " in str(line["message"]) for line in _lines(log))
 
         told = dict(line.rsplit(" ", 1) for line in get(f"{url}/metrics").text.splitlines())
         assert (told["reparam_workers_wanted"], told["reparam_workers_ready"]) == ("2.0", "1.0")
