@@ -101,7 +101,7 @@ def run(command: str, folder: Path) -> str:
     """What a command prints. It must end well."""
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "COLUMNS": "200"}
     end = subprocess.run(
-        ["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        ["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
     assert end.returncode == 0, (command, end.stdout, end.stderr)
     return dedent(end.stdout).strip()

@@ -121,10 +121,10 @@ def late(page: Page, *names: str) -> Iterator[None]:
     page.unroute(called, hold)
 
 
-def refuse_once(page: Page, name: str) -> None:
-    """The next call of `name` is one too many, and is to be made again in ten minutes."""
+def refuse(page: Page, name: str, times: int | None = None) -> None:
+    """The next calls of `name`, so many or all, are too many, and are to be made again in ten minutes."""
     answer = {"status": 429, "headers": {"retry-after": "600"}, "json": {"title": "Too many requests"}}
-    page.route(f"**/v1/{name}?*", lambda route: route.fulfill(**answer), times=1)
+    page.route(f"**/v1/{name}?*", lambda route: route.fulfill(**answer), times=times)
 
 
 def seen(page: Page) -> Locator:
@@ -238,7 +238,7 @@ def test_a_picture_is_called_off_when_a_digit_is_taken_after_it(page: Page, tmp_
     (tmp_path / "no-picture.png").write_bytes(b"no picture")
     page.goto("/")
     ready(page)
-    refuse_once(page, "fit")
+    refuse(page, "fit")  # again and again: a call that gets through has it tried sooner
     page.get_by_label("Your digit: a picture file").set_input_files(tmp_path / "no-picture.png")
     expect(page.locator("#trouble")).to_contain_text("Trying again in 600 seconds")
     page.get_by_role("button", name="a real three").click()
@@ -775,7 +775,7 @@ def test_what_waits_goes_on_as_soon_as_another_call_is_answered(page: Page, faul
     page.goto("/")
     ready(page)
     page.get_by_role("button", name="Clear").click()
-    refuse_once(page, "reconstruct")
+    refuse(page, "reconstruct", times=1)
     page.get_by_role("button", name="a real three").click()
     expect(page.get_by_text("Too many requests. Trying again in 600 seconds")).to_be_visible()
     page.get_by_role("button", name="Clear").click()
@@ -788,7 +788,7 @@ def test_nothing_is_said_of_a_call_that_nobody_waits_for(page: Page, faults: Fau
     faults.expect("status of 429")
     page.goto("/#model=mnist-ae")
     ready(page)
-    refuse_once(page, "reconstruct")
+    refuse(page, "reconstruct", times=1)
     page.get_by_role("button", name="a real three").click()
     expect(page.get_by_text("Trying again in 600 seconds")).to_be_visible()
     page.get_by_role("link", name="Samples").click()
