@@ -28,6 +28,7 @@ from models.errors import InputError, ShapeError
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
+OTHER_NAMES = {"image/jpg": "image/jpeg", "image/x-ms-bmp": "image/bmp"}  # which no registry has, and callers send
 TENSOR_TYPES = (NPY, SAFETENSORS)
 IMAGES_IN = (JSON, MULTIPART, *IMAGE_TYPES, *TENSOR_TYPES)
 LATENTS_IN = (JSON, *TENSOR_TYPES)
@@ -40,7 +41,8 @@ Files = list[bytes]
 
 def media_type(request: Request) -> str:
     """The body's type without its parameters, in lower case; empty if the request states none."""
-    return header(request, b"content-type").partition(";")[0].strip().lower()
+    stated = header(request, b"content-type").partition(";")[0].strip().lower()
+    return OTHER_NAMES.get(stated, stated)
 
 
 async def read_json(request: Request) -> Body:

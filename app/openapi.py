@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from importlib.resources import files
+from importlib import resources
 from math import isqrt
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.access import declare_keys
+from app.access.paths import PROBES
 from app.answers import JSON, OCTETS, PNG, ImageForm, MapForm, NumberForm
 from app.bodies import ENDS_IN, IMAGES_IN, LATENTS_IN, MULTIPART
 from app.engine import Capability, Engine, Model
@@ -51,6 +52,24 @@ NEEDED: dict[str, set[Capability]] = {
     "sample_with_body": {"sample"},
     "get_map": {"map", "sample"},
 }
+# What a setting bounds: a number that is a parameter or a member, or the length of a list.
+NUMBERS = {"count": "max_samples", "steps": "max_steps"}
+LISTS = {"images": "max_images", "pixels": "max_images", "latents": "max_latents"}
+ASKS = ("ImageFiles", "ImagePixels", "Latents", "SampleRequest")
+
+
+def _header(description: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+REQUEST_ID = {"X-Request-ID": _header("The request's id: the caller's own, or a new one; the log has it")}
+TIMING = {"Server-Timing": _header("Where the time went: read, preprocess, queue, infer, encode, in milliseconds")}
+SEED = {"X-Seed": _header("The seed that gives the same images again", "integer")}
+RATE = {
+    "RateLimit-Policy": _header("The limits: q requests in w seconds"),
+    "RateLimit": _header("What is left: r requests, until t seconds from now"),
+}
+RETRY = {"Retry-After": _header("Of 429 and 503: after how many seconds to try again", "integer")}
 
 
 async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str, Any]:
@@ -70,27 +89,49 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
         components[kind.__name__] = described
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
+    for ask in ASKS:
+        for name, member in components[ask]["properties"].items():
+            _bound(name, member, settings)
 
-    bodies = await _bodies(engine.model(), min(SAMPLES, settings.max_samples))
+    rate = RATE if settings.rate_limit is not None else {}
+    bodies = await _bodies(engine.model(), settings)
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             name = operation["operationId"]
             if name in bodies:
                 operation["requestBody"] = {"required": name not in WITHOUT_BODY, "content": bodies[name]}
+            answer = operation["responses"]["200"]
+            answer["headers"] = answer.get("headers", {}) | REQUEST_ID | (rate if path not in PROBES else {})
+            if name.startswith("sample"):
+                answer["headers"] |= SEED
+            if name in ANSWERS or "{name}" in path:  # of a model
+                answer["headers"] |= TIMING
             if name in ANSWERS:
-                answer = operation["responses"]["200"]
                 answer["content"] = {media: answer["content"].get(media, FILE) for media in ANSWERS[name]}
             operation["responses"].pop("422", None)
             oip = speaks_oip(path)
             problem = {JSON if oip else PROBLEM_JSON: {"schema": _ref("Error" if oip else "Problem")}}
-            operation["responses"]["default"] = {"description": "Why the call failed", "content": problem}
+            operation["responses"]["default"] = {
+                "description": "Why the call failed",
+                "content": problem,
+                "headers": REQUEST_ID | RETRY,
+            }
             examples = _examples(engine, name, settings)
             for parameter in operation.get("parameters", []):
+                _bound(parameter["name"], parameter["schema"], settings)
                 if parameter["name"] in examples:
                     parameter["example"] = examples[parameter["name"]]
     if settings.keyed:
         declare_keys(schema, settings)
     return schema
+
+
+def _bound(name: str, schema: dict[str, Any], settings: Settings) -> None:
+    """Say what the settings take at most, where they bound what is called so."""
+    if name in NUMBERS and schema.get("type") == "integer":
+        schema["maximum"] = getattr(settings, NUMBERS[name])
+    elif name in LISTS:
+        schema["maxItems"] = getattr(settings, LISTS[name])
 
 
 def _examples(engine: Engine, operation: str, settings: Settings) -> dict[str, Any]:
@@ -106,9 +147,9 @@ def _examples(engine: Engine, operation: str, settings: Settings) -> dict[str, A
     return examples if model is engine.model() else examples | {"model": model.name}
 
 
-async def _bodies(model: Model, count: int) -> dict[str, dict[str, Any]]:
+async def _bodies(model: Model, settings: Settings) -> dict[str, dict[str, Any]]:
     """What each call that takes a body takes, by operation: media type -> schema and examples."""
-    digits = [files("app").joinpath("web", name).read_bytes() for name in DIGITS]
+    digits = [resources.files("app").joinpath("web", name).read_bytes() for name in DIGITS]
     pixels = [read_image(digit).pixels for digit in digits]
     if all(image.shape == model.image_shape for image in pixels):
         numbers = [[[round(float(value), 3) for value in row] for row in image] for image in pixels]
@@ -119,8 +160,8 @@ async def _bodies(model: Model, count: int) -> dict[str, dict[str, Any]]:
         pixels = [np.zeros(model.image_shape, np.float32)]
         codes = [[0.0] * model.latents, [1.0] * model.latents]
     encoded = [base64.b64encode(digit).decode() for digit in digits]
-    images = _images("A file", encoded[:1], numbers[:1])
-    two = _images("Two files", encoded, numbers)
+    images = _images("A file", encoded[:1], numbers[:1], settings.max_images)
+    two = _images("Two files", encoded, numbers, 2)
     two[JSON]["schema"]["anyOf"].append(_ref("Latents"))
     two[JSON]["examples"]["latents"] = {"summary": "Latents", "value": {"latents": codes}}
     bytes_ = (pixels[0][None] * 255).round().astype(int)
@@ -133,7 +174,10 @@ async def _bodies(model: Model, count: int) -> dict[str, dict[str, Any]]:
         "score": _forms(images, IMAGES_IN),
         "decode": _forms({JSON: {"schema": _ref("Latents"), "example": {"latents": codes[:1]}}}, LATENTS_IN),
         "sample_with_body": {
-            JSON: {"schema": _ref("SampleRequest"), "example": {"count": count, "seed": 7, "temperature": 1.0}}
+            JSON: {
+                "schema": _ref("SampleRequest"),
+                "example": {"count": min(SAMPLES, settings.max_samples), "seed": 7, "temperature": 1.0},
+            }
         },
         "v2_infer": {
             JSON: {"schema": _ref("InferRequest"), "example": {"id": "1", "inputs": [tensor]}},
@@ -143,12 +187,13 @@ async def _bodies(model: Model, count: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def _images(summary: str, encoded: list[str], numbers: list[list[list[float]]]) -> dict[str, Any]:
-    """Images as JSON, with examples, or as a form."""
+def _images(summary: str, encoded: list[str], numbers: list[list[list[float]]], most: int) -> dict[str, Any]:
+    """At most so many images as JSON, with examples, or as a form."""
     examples: dict[str, Any] = {"file": {"summary": summary, "value": {"images": encoded}}}
     if numbers:
         examples["numbers"] = {"summary": "Numbers", "value": {"pixels": numbers}}
-    form = {"type": "object", "required": ["images"], "properties": {"images": {"type": "array", "items": BINARY}}}
+    files = {"type": "array", "items": BINARY, "minItems": 1, "maxItems": most}
+    form = {"type": "object", "required": ["images"], "properties": {"images": files}}
     return {
         JSON: {"schema": {"anyOf": [_ref("ImageFiles"), _ref("ImagePixels")]}, "examples": examples},
         MULTIPART: {"schema": form},

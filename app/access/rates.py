@@ -104,17 +104,33 @@ class RateLimiter:
                 fields = await self._count(caller)
         except (StorageError, OSError) as error:
             if self._retry_at is None:
-                then = "let pass uncounted" if self.on_failure == "open" else "refused"
-                why = f"{type(error).__name__} {error}".strip()
-                logger.warning(
-                    "rate limits: the storage does not answer (%s); requests are %s until it does", why, then
-                )
+                logger.warning(self._told(error))
             self._retry_at = time.monotonic() + RETRY_S
             return self._uncounted()
         if self._retry_at is not None:
             self._retry_at = None
             logger.warning("rate limits: the storage answers again; requests are counted")
         return fields
+
+    def _told(self, error: Exception) -> str:
+        then = "let pass uncounted" if self.on_failure == "open" else "refused"
+        why = f"{type(error).__name__} {error}".strip()
+        return f"rate limits: the storage does not answer ({why}); requests are {then} until it does"
+
+    async def check(self) -> str | None:
+        """Ask the storage, and count nothing. Returns: what is wrong, and what follows; None: it answers."""
+        if not isinstance(self.window.storage, RedisStorage):
+            return None
+        from redis import RedisError
+
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await self.window.storage.bridge.storage.ping()  # type: ignore[attr-defined]
+        except (RedisError, OSError) as error:
+            return self._told(error)
+        finally:
+            await self.close()
+        return None
 
     async def close(self) -> None:
         """Close the storage's connections."""

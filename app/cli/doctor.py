@@ -14,6 +14,7 @@ def doctor(
     """Read the settings, load and check every model, and print what `reparam serve` would serve."""
     settings = read_settings(models=",".join(model or []) or None)
 
+    import asyncio
     import json
     from functools import partial
 
@@ -24,6 +25,11 @@ def doctor(
 
     listen(settings.host, 0).close()  # the address is one of this machine's; its port the service may have already
     check_start(settings)
+    if settings.rate_limit is not None:
+        from app.access.rates import RateLimiter
+
+        if wrong := asyncio.run(RateLimiter.load(settings.rate_limit, settings).check()):
+            typer.echo(wrong, err=True)
     if settings.workers > 1:
         with SharedFigures():  # they can be made
             pass

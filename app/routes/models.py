@@ -7,7 +7,7 @@ from app.answers import PNG, MapForm, json_answer
 from app.errors import LimitError
 from app.queries import MapQuery, described, no_query, read_query
 from app.schemas import MapAnswer, ModelCard, ModelList
-from app.state import EngineDep, SettingsDep
+from app.state import EngineDep, SettingsDep, find_model
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -19,17 +19,17 @@ async def list_models(engine: EngineDep) -> Response:
 
 
 @router.get("/{name}", response_model=ModelCard, operation_id="get_model", dependencies=[Depends(no_query)])
-async def get_model(engine: EngineDep, name: str) -> Response:
+async def get_model(request: Request, name: str) -> Response:
     """A model's card: its sizes, what it can do, how it was made, what was measured, and the hash of its weights."""
-    return json_answer(engine.model(name).card())
+    return json_answer(find_model(request, name).card())
 
 
 @router.get("/{name}/map", response_model=MapAnswer, operation_id="get_map", openapi_extra=described(MapQuery))
-async def get_map(request: Request, engine: EngineDep, settings: SettingsDep, name: str) -> Response:
+async def get_map(request: Request, settings: SettingsDep, name: str) -> Response:
     """The latents of a model of two: where test digits lie, or, as PNG, what it decodes at its prior's quantiles."""
     query = read_query(request, MapQuery)
     form = MapForm(request, query.size, query.scale)
-    model = engine.model(name)
+    model = find_model(request, name)
     mean, labels = await model.map()
     if form.media != PNG:
         # Stored in half precision, whose third decimal is the last that all but the smallest codes have.

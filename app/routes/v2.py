@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app import oip
 from app.answers import JSON, OCTETS, json_answer
-from app.errors import LimitError
+from app.errors import HEADERS, LimitError
 from app.oip import VERSION, Served, Statistics, Took
 from app.oip.schemas import (
     AllStatistics,
@@ -122,7 +122,9 @@ async def metadata(served: ServedDep) -> Response:
 async def model_ready(served: ServedDep) -> Response:
     """The model can answer; a lazy one is loaded by its first call, and is not ready where that failed."""
     answer = json_answer({"name": served.name, "ready": not served.model.failed})
-    answer.status_code = 503 if served.model.failed else 200
+    if served.model.failed:
+        answer.status_code = 503
+        answer.headers.update(HEADERS[503])
     return answer
 
 

@@ -171,6 +171,24 @@ def test_two_instances_share_a_limit_in_redis(redis: RedisServer) -> None:
     assert keys == b":2"  # a counter a key, and nothing of the keys themselves
 
 
+def test_the_storage_can_be_asked_without_counting(redis: RedisServer) -> None:
+    settings = Settings(
+        rate_limit_storage=SecretStr(redis.url), rate_limit_timeout_ms=200, rate_limit_on_failure="closed"
+    )
+
+    def check() -> str | None:
+        return asyncio.run(RateLimiter.load("4/hour", settings).check())
+
+    assert check() is None and redis.ask("DBSIZE") == b":0"
+    redis.hang()
+    assert re.fullmatch(
+        r"rate limits: the storage does not answer \(Timeout.*\); requests are refused until it does", check()
+    )
+    redis.kill()
+    assert "(ConnectionError " in check()
+    assert asyncio.run(RateLimiter.load("4/hour", Settings()).check()) is None
+
+
 def test_many_at_once_wait_for_a_connection_to_redis_and_all_are_counted(redis: RedisServer) -> None:
     at_once: list[int] = []
 

@@ -35,6 +35,8 @@ def test_every_form_gives_what_the_network_gives(client: TestClient, seven: byte
         {"files": {"images": ("digit.png", seven)}},
         {"content": seven, "headers": {"content-type": "image/png"}},
         {"content": seven, "headers": {"content-type": "image/jpeg"}},  # what it is, is read from the bytes
+        {"content": seven, "headers": {"content-type": "image/jpg"}},  # as many write it
+        {"content": seven, "headers": {"content-type": "image/x-ms-bmp"}},
         {"json": {"images": [base64.b64encode(seven).decode()]}},
         {"json": {"images": [base64.encodebytes(seven).decode()]}},  # in lines
         {"json": {"images": ["data:image/png;base64," + base64.b64encode(seven).decode()]}},

@@ -170,7 +170,7 @@ def test_bytes_among_tensors_are_described(client: TestClient) -> None:
     assert {"application/json", "application/octet-stream"} == infer["requestBody"]["content"].keys()
     assert {"application/json", "application/octet-stream"} == infer["responses"]["200"]["content"].keys()
     named = {parameter["name"] for parameter in infer["parameters"] if parameter["in"] == "header"}
-    assert named == infer["responses"]["200"]["headers"].keys() == {"Inference-Header-Content-Length"}
+    assert named == {"Inference-Header-Content-Length"} and named < infer["responses"]["200"]["headers"].keys()
 
 
 def test_a_body_that_is_not_needed_is_not_required(client: TestClient) -> None:
@@ -188,6 +188,43 @@ def test_references_resolve_and_errors_are_problems(client: TestClient) -> None:
     for path, _, operation in _operations(client):
         media = "application/json" if path.startswith("/v2") else "application/problem+json"
         assert list(operation["responses"]["default"]["content"]) == [media]
+
+
+def test_headers_are_described_where_they_are_sent(checkpoints) -> None:
+    settings = Settings(models=[str(checkpoints["tiny-2d"])], rate_limit="1000/second")
+    told = {"X-Request-ID", "Server-Timing", "X-Seed", "RateLimit", "RateLimit-Policy", "Retry-After"}
+    with TestClient(create_app(settings)) as client:
+        for path, method, operation in _operations(client):
+            if method == "get" and "body" not in operation:
+                answer = client.get(path.replace("{name}", "tiny-2d.encode" if "v2" in path else "tiny-2d"))
+                assert answer.status_code == 200, path
+                described = operation["responses"]["200"]["headers"].keys()
+                assert described == {name for name in told if name in answer.headers}, path
+        encoded = client.post("/v1/encode", json={"pixels": [[0.0] * 64]})
+        described = {operation["operationId"]: operation for _, _, operation in _operations(client)}["encode"]
+        assert described["responses"]["200"]["headers"].keys() == {name for name in told if name in encoded.headers}
+        assert "Retry-After" in described["responses"]["default"]["headers"]
+
+
+def test_limits_are_described_as_the_settings_have_them(checkpoints) -> None:
+    limits = {"max_images": 3, "max_latents": 4, "max_samples": 5, "max_steps": 6}
+    with TestClient(create_app(Settings(models=[str(checkpoints["tiny-2d"])], **limits))) as client:
+        schema = client.get("/openapi.json").json()
+    members = schema["components"]["schemas"]
+    assert members["ImageFiles"]["properties"]["images"]["maxItems"] == 3
+    assert members["ImagePixels"]["properties"]["pixels"]["maxItems"] == 3
+    assert members["Latents"]["properties"]["latents"]["maxItems"] == 4
+    assert members["SampleRequest"]["properties"]["count"]["maximum"] == 5
+    assert "maxItems" not in members["SampleAnswer"]["properties"]["images"]
+
+    def maximum(path: str, method: str, name: str) -> int:
+        (found,) = (p["schema"]["maximum"] for p in schema["paths"][path][method]["parameters"] if p["name"] == name)
+        return int(found)
+
+    assert maximum("/v1/sample", "get", "count") == 5
+    assert maximum("/v1/interpolate", "post", "steps") == 6
+    form = schema["paths"]["/v1/encode"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["images"]["maxItems"] == 3
 
 
 def test_the_decode_example_is_the_encode_example(client: TestClient) -> None:

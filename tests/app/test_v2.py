@@ -70,6 +70,7 @@ def test_a_lazy_model_is_not_ready_once_it_could_not_be_loaded_until_it_is(
         assert caplog.text.count(f"a model cannot be loaded: {folder}") == 2
         answer = client.get(f"/v2/models/{name}/ready")
         assert (answer.status_code, answer.json()) == (503, {"name": name, "ready": False})
+        assert answer.headers["retry-after"] == "1"
         assert states()[name] == "UNAVAILABLE" and states()["mnist-mlp.decode"] == "READY"
         assert name not in states(ready=True) and "mnist-mlp.decode" in states(ready=True)
         weights.write_bytes(sound)
