@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.func import grad
+from torch.autograd import grad  # torch.func's takes seconds to import
 
 from models.distributions import FullGaussian
 from models.vae import VAE
@@ -30,15 +30,17 @@ def laplace_approximation(model: VAE, x: Tensor, steps: int = 1, widened: float 
     sigma = log_sigma.exp().maximum(RESOLVED * (1 + z.abs()))
     moves = torch.diag_embed(sigma).movedim(1, 0)  # (Z, N, Z), each along one latent
     factor = moves.new_empty(0)
-    slope = grad(lambda output: model.likelihood.log_prob(x, output).sum())
-    slope_of_prior = grad(lambda z: model.prior.log_prob(z).sum())
     for _ in range(steps):
         near = torch.cat((z[None], z + moves))
         output = model.decoder(near).to(x.dtype)
         of_output, of_noise = _slopes(output, sigma), _slopes(model.prior.to_noise(near), sigma)
-        gradient = (of_output @ slope(output[0])[..., None])[..., 0] + slope_of_prior(z)
-        curvature = -grad(lambda output: slope(output).sum())(output[0])  # (N, D): pixels are independent
-        of_pixels = of_output * curvature.clamp_min(0)[:, None]
+        with torch.enable_grad():
+            pixels, code = (tensor.detach().requires_grad_() for tensor in (output[0], z))
+            (slope,) = grad(model.likelihood.log_prob(x, pixels).sum(), pixels, create_graph=True)
+            (bend,) = grad(slope.sum(), pixels)  # (N, D): pixels are independent
+            (slope_of_prior,) = grad(model.prior.log_prob(code).sum(), code)
+        gradient = (of_output @ slope.detach()[..., None])[..., 0] + slope_of_prior
+        of_pixels = of_output * (-bend).clamp_min(0)[:, None]
         with torch.autocast(x.device.type, enabled=False):  # rounded to half a precision it may not be positive
             precision = of_pixels @ of_output.mT + of_noise @ of_noise.mT
         factor = torch.linalg.cholesky(precision)
