@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["app.cli", "app.cli.training_bar", "models.data", "models.evaluation", "models.training"])
+FORKS.set_forkserver_preload(
+    [
+        "app.cli.commands",
+        "app.cli.training_bar",
+        "app.engine",
+        "app.settings",
+        "models.data",
+        "models.evaluation.report",
+        "models.training",
+        "typer.rich_utils",
+    ]
+)
 
 
 class Finished(NamedTuple):
