@@ -183,7 +183,7 @@ class ResidualEncoder(nn.Module):
             _Halving(*channels, kernel=3 if stage else 5, blocks=blocks)  # at the image a wider view costs nothing
             for stage, (channels, blocks) in enumerate(sizes)
         )
-        rows, columns = _coarsest(shape, len(spec.channels))
+        rows, columns = _coarsest(shape, len(spec.channels), "encoder")
         self.last = MLP((spec.channels[-1] * rows * columns, *spec.hidden, outputs), elu)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ class ResidualDecoder(nn.Module):
 
     def __init__(self, spec: ResidualSpec, shape: Shape, inputs: int) -> None:
         super().__init__()
-        self.coarsest = (spec.channels[0], *_coarsest(shape, len(spec.channels)))
+        self.coarsest = (spec.channels[0], *_coarsest(shape, len(spec.channels), "decoder"))
         self.first = MLP((inputs, *spec.hidden, prod(self.coarsest)), elu)
         sizes = zip(pairwise((*spec.channels, shape[0])), spec.blocks, strict=True)
         last = len(spec.channels) - 1
@@ -219,11 +219,12 @@ class ResidualDecoder(nn.Module):
         return y.reshape(*z.shape[:-1], -1)
 
 
-def _coarsest(shape: Shape, stages: int) -> tuple[int, int]:
+def _coarsest(shape: Shape, stages: int, side: str) -> tuple[int, int]:
     """The rows and columns that are left after so many halvings."""
     _, rows, columns = shape
     if rows % 2**stages or columns % 2**stages:
         raise ValueError(
-            f"a residual network of {stages} stages expects sides that {2**stages} divides, found {rows}x{columns}"
+            f"{side}: a residual network of {stages} stages expects sides that {2**stages} divides, "
+            f"found {rows}x{columns}"
         )
     return rows // 2**stages, columns // 2**stages

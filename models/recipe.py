@@ -146,20 +146,28 @@ def load_recipe(path: Path) -> Recipe:
     Raises: RecipeError: if the file cannot be read, is not TOML, or asks for what cannot be done; it names the key.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError(f"{path}: expected a recipe in TOML: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
     try:
         recipe = Recipe.model_validate(document)
-        with torch.device("meta"):  # only to see that it fits: no memory, and no draw from torch's own generator
-            build(recipe.model)
+        check_model(recipe)
     except ValidationError as error:
         raise RecipeError(f"{path}: {explain(error, document)}") from error
-    except CheckpointError as error:
-        raise RecipeError(f"{path}: model: {error}") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
     return recipe
+
+
+def check_model(recipe: Recipe) -> None:
+    """Raises: RecipeError: if its model cannot be built."""
+    try:
+        with torch.device("meta"):  # only to see that it fits: no memory, and no draw from torch's own generator
+            build(recipe.model)
+    except CheckpointError as error:
+        raise RecipeError(f"model: {error}") from error
 
 
 def recorded(recipe: Recipe) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def evaluate(
     samples: Annotated[int, typer.Option(min=1, help="Importance samples an image, K.")] = 1000,
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        typer.Option(help="Of the networks in the NLL: bfloat16 halves the time and moves it by hundredths of a nat."),
+        typer.Option(
+            help="Of the networks in the NLL: bfloat16 halves the time and moves a Bernoulli's by hundredths of a nat."
+        ),
     ] = "float32",
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything that is drawn.")] = 0,
     unlike: Annotated[
@@ -58,7 +60,12 @@ def evaluate(
     digits, training = load_mnist(data, "test"), load_mnist(data, "train")
     source = origin(data, "test")
     if unlike and not loaded.config.novelty:
-        raise CheckpointError(f"{checkpoint}: --unlike expects novelty quantiles, found none: no digits were held out")
+        why = (
+            "the run that makes it has not ended; go on with `reparam train --resume`"
+            if loaded.config.training.get("validation_images")
+            else "no digits were held out"
+        )
+        raise CheckpointError(f"{checkpoint}: --unlike expects novelty quantiles, found none: {why}")
     _check_writable(checkpoint if update else None, out)
     try:
         with ProgressBar() as bar:

@@ -1,5 +1,6 @@
 """The figures of a checkpoint on test digits."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -7,7 +8,7 @@ from models.autoencoder import Autoencoder
 from models.config import Novelty
 from models.data import Digits
 from models.data.pixels import as_vectors, binarize
-from models.errors import DataError, ShapeError
+from models.errors import DataError, InputError, ShapeError
 from models.evaluation.batches import Progress, in_batches, unseen
 from models.evaluation.classifier import load_classifier
 from models.evaluation.codes import NEIGHBOURS, active_units, codes, probe_figures
@@ -43,7 +44,8 @@ def evaluate(
     by `seed`; everything else is of grey ones.
 
     Args:
-        training: training digits; the first 10,000 fit the probes, and their FID is the floor of the samples'.
+        training: training digits; the first 10,000 fit the probes, where they are of two sorts or more, and their FID
+            is the floor of the samples'.
         novelty: the checkpoint's quantiles; without them nothing is said of surprise.
         unlike: images of something else, which should surprise.
         samples: K, the importance samples an image of the NLL.
@@ -57,15 +59,9 @@ def evaluate(
     x = pixels(digits, model)
     fitting = None if training is None else pixels(training, model)[:TRAINING]
     other = None if unlike is None else pixels(unlike, model)
-    if training is not None and fitting is not None:
-        if len(x) < 2:
-            raise DataError(f"expected at least 2 test digits, found {len(x)}")
-        digits_of = len(set(training.labels[: len(fitting)].tolist()))
-        if len(fitting) < NEIGHBOURS or digits_of < 2:
-            raise DataError(
-                f"expected at least {NEIGHBOURS} training digits, of two sorts or more, to tell digits apart by, "
-                f"found {len(fitting)} of {digits_of}"
-            )
+    for name, given in (("test", x), ("training", fitting)):
+        if fitting is not None and given is not None and len(given) < 2:
+            raise DataError(f"expected at least 2 {name} digits, found {len(given)}")
     generator = torch.Generator().manual_seed(seed)
     seen = binarize(x, generator) if isinstance(model, VAE) and isinstance(model.likelihood, Bernoulli) else x
     figures: Figures = {"test_images": len(x), "evaluation_seed": seed}
@@ -78,9 +74,10 @@ def evaluate(
     figures |= reconstruction_figures(model, x, digits.images.shape[1], seed, progress)
     if training is not None and fitting is not None:
         figures["training_digits_used"] = len(fitting)
-        figures |= probe_figures(
-            codes(model, fitting, progress), training.labels[: len(fitting)], codes(model, x, progress), digits.labels
-        )
+        labels = training.labels[: len(fitting)]
+        if len(labels) >= NEIGHBOURS and len(np.unique(labels)) > 1:
+            seen_before = codes(model, fitting, progress)
+            figures |= probe_figures(seen_before, labels, codes(model, x, progress), digits.labels)
     if isinstance(model, VAE):
         figures |= sample_figures(model, load_classifier(), x, fitting, seed, progress)
     if novelty:
@@ -93,8 +90,15 @@ def evaluate(
 def pixels(digits: Digits, model: Autoencoder) -> Tensor:
     """Images as the model takes them: (N, D) in [0, 1].
 
-    Raises: InputError: if the digits are no images. ShapeError: if it takes another size, or one that is not MNIST's.
+    Raises: InputError: if the digits are no images, or not each has a label. ShapeError: if it takes another size, or
+        one that is not MNIST's.
     """
+    labels = np.asarray(digits.labels)
+    if labels.shape != (len(digits.images),) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"expected a whole number for each of the {len(digits.images)} images as its label, found "
+            f"{labels.dtype} {labels.shape}"
+        )
     x = as_vectors(digits)
     if x.shape[1] != model.pixels:
         raise ShapeError(f"expected images of {model.pixels} pixels, which the model takes, found {x.shape[1]}")

@@ -22,7 +22,7 @@ from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
 from models.training.start import begin_with, load_start
 from models.training.state import Progress, load_state, save_state
-from models.training.validation import Validation, precision, validate
+from models.training.validation import Validation, enough_memory, precision, validate
 
 
 class Loop:
@@ -107,7 +107,8 @@ class Loop:
         progress.epoch += 1
         self._choose_kept()
         try:
-            held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
+            with enough_memory():
+                held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise _not_finite("a covariance is", progress.step, progress.epoch) from error
         # The loss told of each step but the last; here is what that one did.
@@ -133,7 +134,7 @@ class Loop:
         """One step up the objective; the two terms of the batch's bound, in nats an image."""
         training, progress = self.training, self.progress
         try:
-            with precision(self.recipe):
+            with precision(self.recipe), enough_memory():
                 terms = bound(
                     self.model,
                     x,
@@ -148,7 +149,8 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
         self.optimizer.zero_grad()
-        terms.loss.backward()
+        with enough_memory():
+            terms.loss.backward()
         if training.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.optimizer.step()

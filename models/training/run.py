@@ -13,7 +13,7 @@ from models.data import Digits
 from models.data.pixels import check_images
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
-from models.recipe import Recipe, recorded
+from models.recipe import Recipe, check_model, recorded
 from models.training.closed_form import fit
 from models.training.folder import CHECKPOINT_FOLDER, find_progress, locked, writing
 from models.training.loop import Loop
@@ -45,7 +45,8 @@ def train(
         provenance: what the model card should say besides (the commit, say).
     Returns: where the run ended.
     Raises: InputError: if the digits are no images.
-        RecipeError: if the recipe does not fit the data, or the weights it starts from do not fit its model.
+        RecipeError: if the recipe's model cannot be built, or does not fit the data, or the weights it starts from do
+        not fit its model.
         TrainingError: if `out` holds a run and `resume` is not set, or holds another one; if the loss is not finite;
         if something cannot be written. The last checkpoint is intact in each case.
     """
@@ -79,6 +80,7 @@ def train(
 
 
 def _check(recipe: Recipe, digits: Digits) -> None:
+    check_model(recipe)
     check_images(digits.images)
     count, shape = len(digits.images), [1, *digits.images.shape[1:]]
     kept = max(0, count - recipe.data.validation)

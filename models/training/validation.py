@@ -1,12 +1,14 @@
 """How good a model is on the digits that were held out."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
+from models.errors import TrainingError
 from models.recipe import Iwae, Recipe
 from models.training.objectives import bound
 from models.training.observation import noise_of, observe
@@ -30,6 +32,21 @@ class Validation(NamedTuple):
     def loss(self) -> float:
         """What training minimises, and the best epoch has least of: the -ELBO, unless its KL has another price."""
         return self.priced - self.log_likelihood
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raises: TrainingError: if there is none for what torch is to compute."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in reason:  # a CPU's
+            raise
+        raise TrainingError(
+            f"no memory for a batch and its samples ({reason}): try a lower training.batch_size or objective.samples; "
+            "what was saved before is intact"
+        ) from error
 
 
 @torch.no_grad()

@@ -125,7 +125,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str | bytes, expe
         (
             ("model", "architecture"),
             {"encoder": {"channels": [8, 8, 8], "blocks": [1, 1, 1]}},
-            "kind 'vae': a residual network of 3 stages expects sides that 8 divides, found 28x28",
+            "kind 'vae': encoder: a residual network of 3 stages expects sides that 8 divides, found 28x28",
         ),
         (
             ("model", "architecture"),

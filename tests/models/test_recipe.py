@@ -11,6 +11,7 @@ from models.errors import RecipeError
 from models.kinds import build
 from models.recipe import load_recipe
 from models.vae import VAE
+from tests.conftest import ROOT
 from tests.models.training.recipes import make_recipe, write_recipe
 
 SHIPPED = sorted((Path(__file__).parents[2] / "models" / "recipes").glob("*.toml"))
@@ -114,6 +115,13 @@ def test_numbers_are_finite(tmp_path: Path, key: str, value: str) -> None:
     path = write_recipe(tmp_path / "recipe.toml", **{f"training__{key}": math.pi})
     path.write_text(path.read_text().replace(str(math.pi), value))
     assert message(path).startswith(f"training.{key}: input should be ")
+
+
+def test_a_file_may_say_that_it_is_utf_8(tmp_path: Path) -> None:
+    path = ROOT / "models" / "recipes" / "mnist-mlp.toml"
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_recipe(marked) == load_recipe(path)
 
 
 def test_a_file_that_is_not_toml(tmp_path: Path) -> None:

@@ -155,6 +155,12 @@ def test_digits_of_another_size_are_an_error(digits: Digits) -> None:
         evaluate(model, digits, samples=1)
 
 
+@pytest.mark.parametrize("labels", [np.zeros(3, np.uint8), np.zeros((20, 1), np.uint8), np.zeros(20), ["7"] * 20])
+def test_labels_that_are_none_are_an_error(model: VAE, digits: Digits, labels: Any) -> None:
+    with pytest.raises(InputError, match="expected a whole number for each of the 20 images as its label, found"):
+        evaluate(model, Digits(digits.images[:20], labels), samples=1)
+
+
 def test_digits_that_are_not_mnists_size_are_an_error() -> None:
     model = VAE((32 * 32,), (8,), (8,), 2, Bernoulli())
     larger = Digits(np.zeros((5, 32, 32), np.uint8), np.zeros(5, np.uint8))

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from models.data import load_mnist
 from models.evaluation import importance_sample
 from models.evaluation.likelihood import STEPS, WIDENED, nll_figures
 from models.laplace import laplace_approximation
+from models.likelihoods import Gaussian
 from models.vae import VAE
 from tests.models.evaluation.test_evaluate import build_kind
 from tests.models.linear_gaussian import gap, linear_gaussian, log_evidence, mixed, some_images
@@ -131,3 +133,18 @@ def test_half_of_the_samples_are_the_posteriors_own() -> None:
     x = some_images(model)
     mixture = importance_sample(model, x, 41, generator(), laplace_approximation(model, x, STEPS, WIDENED))
     torch.testing.assert_close(mixture.by_posterior, estimate(model, x, 21, generator()))
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.05])
+def test_under_a_narrow_gaussian_the_nll_is_the_integral_over_all_codes(sigma: float) -> None:
+    torch.manual_seed(0)
+    model = VAE((1, 6, 6), [16], [16], 2, Gaussian(sigma)).requires_grad_(False)
+    for parameter in model.decoder.parameters():
+        parameter.mul_(2)  # codes matter, and the encoder, which is random, is far off
+    x = (model.decode(torch.randn(16, 2)) + sigma / 2 * torch.randn(16, 36)).clamp(0, 1)
+    side = torch.linspace(-6, 6, 1201)
+    rows = [torch.cartesian_prod(row, side)[:, None].expand(-1, len(x), -1) for row in side.split(100)]
+    evidence = torch.cat([model.log_joint(x, codes) for codes in rows]).logsumexp(0) + 2 * math.log(12 / 1200)
+    full, half = (nll_figures(model, x, 500, precision, generator()) for precision in ("float32", "bfloat16"))
+    assert full["test_nll_nats"] == pytest.approx(-evidence.mean().item(), abs=0.05)
+    assert half["test_nll_nats"] == pytest.approx(full["test_nll_nats"], abs=0.1)

@@ -18,6 +18,7 @@ from models.errors import InputError, RecipeError, TrainingError
 from models.kinds import KINDS
 from models.training import EpochReport, Reporter, train
 from models.training import loop as loop_module
+from models.training.validation import enough_memory
 from models.vae import VAE
 from tests.models.training.recipes import first, make_recipe
 
@@ -258,6 +259,8 @@ def test_the_checkpoint_says_where_it_comes_from(tmp_path: Path, digits: Digits)
             {"model__input_shape": [1, 14, 56]},
             r"model.input_shape: expected the digits' \[1, 28, 28\], found \[1, 14, 56",
         ),
+        ({"model__architecture__latent": 4}, "model: architecture of kind 'vae': "),
+        ({"model__kind": "gan"}, "model: kind: expected one of "),
     ],
 )
 def test_a_recipe_that_does_not_fit_the_data(
@@ -274,6 +277,14 @@ def test_digits_that_could_not_be_served_are_told_before_training(tmp_path: Path
     with pytest.raises(RecipeError, match=rf"^expected digits in squares of at least 20 .*, found {rows}x{columns}$"):
         run(tmp_path / "run", odd, model__input_shape=[1, rows, columns])
     assert not (tmp_path / "run").exists()
+
+
+def test_what_takes_more_memory_than_there_is_is_told() -> None:
+    told = r"^no memory for a batch .*: try a lower training\.batch_size or objective\.samples; what was saved"
+    with pytest.raises(TrainingError, match=told), enough_memory():
+        torch.empty(2**50)
+    with pytest.raises(RuntimeError, match="shape"), enough_memory():
+        torch.ones(2, 3) @ torch.ones(2, 3)
 
 
 def test_images_that_are_not_bytes_are_told_before_training(tmp_path: Path, digits: Digits) -> None:

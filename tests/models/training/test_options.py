@@ -217,7 +217,7 @@ def test_the_importance_weighted_bound_may_wait_for_the_elbo(tmp_path: Path, dig
         ),
         (
             {"model__architecture": {**CONV, "decoder": {"channels": [1] * 3, "blocks": [1] * 3}}},
-            "model: kind 'vae': a residual network of 3 stages expects sides that 8 divides, found 28x28",
+            "model: kind 'vae': decoder: a residual network of 3 stages expects sides that 8 divides, found 28x28",
         ),
     ],
 )
