@@ -129,7 +129,9 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
 def _bound(name: str, schema: dict[str, Any], settings: Settings) -> None:
     """Say what the settings take at most, where they bound what is called so."""
     if name in NUMBERS and schema.get("type") == "integer":
-        schema["maximum"] = getattr(settings, NUMBERS[name])
+        schema["maximum"] = most = getattr(settings, NUMBERS[name])
+        if schema.get("default", 0) > most:
+            schema["default"] = most  # which a generated client sends
     elif name in LISTS:
         schema["maxItems"] = getattr(settings, LISTS[name])
 

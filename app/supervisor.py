@@ -230,7 +230,7 @@ class Supervisor(Multiprocess):
             self._vain = 0 if worker.warm else self._vain + 1
             successor = self._worker(worker.place, worker.failures + 1 if worker.lived_briefly() else 0)
             self._workers[worker.place] = successor
-            if worker.failure and not self._port_is_held.closed:
+            if worker.failure and not self._port_is_held.closed and not any(other.warm for other in self._workers):
                 logger.error(worker.failure)
                 self._fail()
                 return
