@@ -51,17 +51,21 @@ def evaluate(
         samples: K, the importance samples an image of the NLL.
         precision: of the networks' products in the NLL.
     Returns: the figures that `models.card.METRICS` explains; `test_kl_by_latent_nats` besides, a list.
-    Raises: InputError: if K is less than 1, or the digits are no images. ShapeError: if the model takes images of
-        another size, or one that is not MNIST's. DataError: if there are too few to measure by. CheckpointError: if the
-        model gives what is not finite.
+    Raises: InputError: if K is less than 1, the digits are no images, or not each has a label. ShapeError: if the model
+        takes images of another size, or one that is not MNIST's. DataError: if there are too few to measure by.
+        CheckpointError: if the model gives what is not finite.
     """
     check_samples(samples)
-    x = pixels(digits, model)
-    fitting = None if training is None else pixels(training, model)[:TRAINING]
+    x, fitting = pixels(digits, model), None
+    _check_labels(digits)
+    if training is not None:
+        _check_labels(training)
+        fitting = pixels(training, model)[:TRAINING]
     other = None if unlike is None else pixels(unlike, model)
-    for name, given in (("test", x), ("training", fitting)):
-        if fitting is not None and given is not None and len(given) < 2:
-            raise DataError(f"expected at least 2 {name} digits, found {len(given)}")
+    if fitting is not None:
+        for name, given in (("test", x), ("training", fitting)):
+            if len(given) < 2:
+                raise DataError(f"expected at least 2 {name} digits, found {len(given)}")
     generator = torch.Generator().manual_seed(seed)
     seen = binarize(x, generator) if isinstance(model, VAE) and isinstance(model.likelihood, Bernoulli) else x
     figures: Figures = {"test_images": len(x), "evaluation_seed": seed}
@@ -90,15 +94,8 @@ def evaluate(
 def pixels(digits: Digits, model: Autoencoder) -> Tensor:
     """Images as the model takes them: (N, D) in [0, 1].
 
-    Raises: InputError: if the digits are no images, or not each has a label. ShapeError: if it takes another size, or
-        one that is not MNIST's.
+    Raises: InputError: if the digits are no images. ShapeError: if it takes another size, or one that is not MNIST's.
     """
-    labels = np.asarray(digits.labels)
-    if labels.shape != (len(digits.images),) or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"expected a whole number for each of the {len(digits.images)} images as its label, found "
-            f"{labels.dtype} {labels.shape}"
-        )
     x = as_vectors(digits)
     if x.shape[1] != model.pixels:
         raise ShapeError(f"expected images of {model.pixels} pixels, which the model takes, found {x.shape[1]}")
@@ -106,3 +103,12 @@ def pixels(digits: Digits, model: Autoencoder) -> Tensor:
         found = "x".join(map(str, digits.images.shape[1:]))
         raise ShapeError(f"expected images of 28x28 pixels, which the classifier and the pictures take, found {found}")
     return x
+
+
+def _check_labels(digits: Digits) -> None:
+    labels = np.asarray(digits.labels)
+    if labels.shape != (len(digits.images),) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"expected a whole number for each of the {len(digits.images)} images as its label, found "
+            f"{labels.dtype} {labels.shape}"
+        )

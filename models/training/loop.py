@@ -107,8 +107,7 @@ class Loop:
         progress.epoch += 1
         self._choose_kept()
         try:
-            with enough_memory():
-                held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
+            held_out = validate(self.kept, self.data.held_out, self.recipe, progress.epoch)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise _not_finite("a covariance is", progress.step, progress.epoch) from error
         # The loss told of each step but the last; here is what that one did.
@@ -130,11 +129,12 @@ class Loop:
             best_epoch=progress.best_epoch,
         )
 
+    @enough_memory()
     def _step(self, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
         """One step up the objective; the two terms of the batch's bound, in nats an image."""
         training, progress = self.training, self.progress
         try:
-            with precision(self.recipe), enough_memory():
+            with precision(self.recipe):
                 terms = bound(
                     self.model,
                     x,
@@ -149,8 +149,7 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(progress.step, self.batches * training.epochs, training)
         self.optimizer.zero_grad()
-        with enough_memory():
-            terms.loss.backward()
+        terms.loss.backward()
         if training.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.optimizer.step()

@@ -49,6 +49,7 @@ def enough_memory() -> Iterator[None]:
         ) from error
 
 
+@enough_memory()
 @torch.no_grad()
 def validate(model: Autoencoder, held_out: Tensor, recipe: Recipe, epoch: int) -> Validation | None:
     """The epoch's bound over the held-out digits (N, D), with the same noise every time; None if there are none."""

@@ -15,7 +15,7 @@ from app.images import fit_image, read_image
 from models.checkpoint import load_checkpoint
 from tests.images.pages import CLOSE, EXACT, Page, sharply_enlarged
 
-COUNT = 60
+COUNT = 100
 
 exact = pytest.mark.parametrize("page", EXACT, ids=lambda page: page.__name__)
 close = pytest.mark.parametrize("page", CLOSE, ids=lambda page: page.__name__)
