@@ -2,7 +2,8 @@
 
 import asyncio
 import base64
-from importlib import resources
+from collections.abc import Callable
+from importlib.resources import files
 from math import isqrt
 from typing import Any
 
@@ -18,7 +19,7 @@ from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON, speaks_oip
 from app.images import read_image
 from app.oip.schemas import Error, IndexRequest, InferRequest
-from app.queries import InterpolateQuery, MapQuery
+from app.queries import MAX_COLUMNS
 from app.schemas import ImageFiles, ImagePixels, Latents, Problem, SampleRequest
 from app.settings import Settings
 
@@ -53,9 +54,12 @@ NEEDED: dict[str, set[Capability]] = {
     "get_map": {"map", "sample"},
 }
 # What a setting bounds: a number that is a parameter or a member, or the length of a list.
-NUMBERS = {"count": "max_samples", "steps": "max_steps"}
+NUMBERS: dict[str, Callable[[Settings], int]] = {
+    "count": lambda settings: settings.max_samples,
+    "steps": lambda settings: settings.max_steps,
+    "size": lambda settings: min(MAX_COLUMNS, isqrt(settings.max_samples)),
+}
 LISTS = {"images": "max_images", "pixels": "max_images", "latents": "max_latents"}
-ASKS = ("ImageFiles", "ImagePixels", "Latents", "SampleRequest")
 
 
 def _header(description: str, kind: str = "string") -> dict[str, Any]:
@@ -87,11 +91,10 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
         described = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         components |= described.pop("$defs", {})
         components[kind.__name__] = described
+        for name, member in described.get("properties", {}).items():
+            _bound(name, member, settings)
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
-    for ask in ASKS:
-        for name, member in components[ask]["properties"].items():
-            _bound(name, member, settings)
 
     rate = RATE if settings.rate_limit is not None else {}
     bodies = await _bodies(engine.model(), settings)
@@ -129,9 +132,7 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
 def _bound(name: str, schema: dict[str, Any], settings: Settings) -> None:
     """Say what the settings take at most, where they bound what is called so."""
     if name in NUMBERS and schema.get("type") == "integer":
-        schema["maximum"] = most = getattr(settings, NUMBERS[name])
-        if schema.get("default", 0) > most:
-            schema["default"] = most  # which a generated client sends
+        schema["maximum"] = NUMBERS[name](settings)
     elif name in LISTS:
         schema["maxItems"] = getattr(settings, LISTS[name])
 
@@ -142,16 +143,12 @@ def _examples(engine: Engine, operation: str, settings: Settings) -> dict[str, A
     model = engine.model() if engine.model() in able or not able else able[0]
     name = f"{model.name}.encode" if operation.startswith("v2_") else model.name
     examples = {"name": name, "count": min(SAMPLES, settings.max_samples), "seed": 7, "scale": 4}
-    if settings.max_samples < MapQuery().size ** 2:  # what the parameter is if it is left out
-        examples["size"] = isqrt(settings.max_samples)
-    if settings.max_steps < InterpolateQuery().steps:
-        examples["steps"] = settings.max_steps
     return examples if model is engine.model() else examples | {"model": model.name}
 
 
 async def _bodies(model: Model, settings: Settings) -> dict[str, dict[str, Any]]:
     """What each call that takes a body takes, by operation: media type -> schema and examples."""
-    digits = [resources.files("app").joinpath("web", name).read_bytes() for name in DIGITS]
+    digits = [files("app").joinpath("web", name).read_bytes() for name in DIGITS]
     pixels = [read_image(digit).pixels for digit in digits]
     if all(image.shape == model.image_shape for image in pixels):
         numbers = [[[round(float(value), 3) for value in row] for row in image] for image in pixels]
@@ -194,8 +191,8 @@ def _images(summary: str, encoded: list[str], numbers: list[list[list[float]]], 
     examples: dict[str, Any] = {"file": {"summary": summary, "value": {"images": encoded}}}
     if numbers:
         examples["numbers"] = {"summary": "Numbers", "value": {"pixels": numbers}}
-    files = {"type": "array", "items": BINARY, "minItems": 1, "maxItems": most}
-    form = {"type": "object", "required": ["images"], "properties": {"images": files}}
+    uploaded = {"type": "array", "items": BINARY, "minItems": 1, "maxItems": most}
+    form = {"type": "object", "required": ["images"], "properties": {"images": uploaded}}
     return {
         JSON: {"schema": {"anyOf": [_ref("ImageFiles"), _ref("ImagePixels")]}, "examples": examples},
         MULTIPART: {"schema": form},

@@ -16,6 +16,7 @@ from app.interpolation import Way
 from app.schemas import SampleRequest, misfit
 
 MAX_COLUMNS = 1024
+STEPS, SIZE = 8, 20  # where nothing else is asked for, or as many as may be
 
 
 class NoQuery(BaseModel):
@@ -59,7 +60,9 @@ class SheetQuery(ScaleQuery):
 class MapQuery(ScaleQuery):
     """And how a map is."""
 
-    size: int = Field(20, ge=1, le=MAX_COLUMNS, description="How many images a side the PNG has.")
+    size: int | None = Field(
+        None, ge=1, le=MAX_COLUMNS, description=f"How many images a side the PNG has; left out, {SIZE} or fewer."
+    )
 
 
 class DecodeQuery(SheetQuery, ModelQuery):
@@ -74,7 +77,9 @@ class InterpolateQuery(SheetQuery, PictureQuery):
     """Between two."""
 
     columns: int | None = Field(None, ge=1, le=MAX_COLUMNS, description="Of the contact sheet; left out, one row.")
-    steps: int = Field(8, ge=2, description="How many images, the two ends' included.")
+    steps: int | None = Field(
+        None, ge=2, description=f"How many images, the two ends' included; left out, {STEPS} or fewer."
+    )
     path: Way = Field(
         "linear",
         description="`linear` is straight in the latents; `spherical` is a great circle in the noise that the prior "
@@ -130,8 +135,16 @@ def described(kind: type[NoQuery]) -> dict[str, Any]:
                 "in": "query",
                 "required": False,
                 "description": schema["description"],
-                "schema": {key: value for key, value in schema.items() if key != "description"},
+                "schema": _asked(schema),
             }
             for name, schema in properties.items()
         ]
     }
+
+
+def _asked(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a parameter is where it is not left out: an address has no null."""
+    if "anyOf" in schema:
+        kind: dict[str, Any] = schema["anyOf"][0]
+        return {"title": schema["title"]} | kind
+    return {key: value for key, value in schema.items() if key != "description"}

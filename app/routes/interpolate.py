@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from app.answers import ImageForm
 from app.bodies import read_ends
 from app.errors import LimitError
-from app.queries import MAX_COLUMNS, InterpolateQuery, described, read_query
+from app.queries import MAX_COLUMNS, STEPS, InterpolateQuery, described, read_query
 from app.schemas import InterpolateAnswer
 from app.state import find_model, settings_of
 
@@ -24,9 +24,10 @@ async def interpolate(request: Request) -> Response:
     model = find_model(request, query.model)
     form = ImageForm(request, query.columns or MAX_COLUMNS, query.scale)
     max_steps = settings_of(request).max_steps
-    if query.steps > max_steps:
-        raise LimitError("steps", "max_steps", max_steps, query.steps)
-    form.check(query.steps, model)
+    steps = query.steps or min(STEPS, max_steps)
+    if steps > max_steps:
+        raise LimitError("steps", "max_steps", max_steps, steps)
+    form.check(steps, model)
     ends = await read_ends(request, model, query)
-    images, latents = await model.interpolate(ends, query.steps, query.path)
+    images, latents = await model.interpolate(ends, steps, query.path)
     return await form.answer(model.name, images, latents=latents)

@@ -223,8 +223,7 @@ def test_limits_are_described_as_the_settings_have_them(checkpoints) -> None:
 
     assert maximum("/v1/sample", "get", "count") == 5
     assert maximum("/v1/interpolate", "post", "steps") == 6
-    (steps,) = (p for p in schema["paths"]["/v1/interpolate"]["post"]["parameters"] if p["name"] == "steps")
-    assert steps["schema"]["default"] == 6  # of 8 where so many may be asked for
+    assert maximum("/v1/models/{name}/map", "get", "size") == 2
     form = schema["paths"]["/v1/encode"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["images"]["maxItems"] == 3
 
