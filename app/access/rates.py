@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+from contextlib import suppress
 from math import ceil
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from models.errors import InputError
 MEMORY, REDIS = "memory", ("redis", "rediss")
 CONNECTIONS = 16  # to Redis, of a worker
 RETRY_S = 1  # how long a storage that failed is left alone
+NOBODY = "check"  # no caller is called so
 SWEEP_S = 10  # how often what has expired is dropped from memory
 
 logger = logging.getLogger(__name__)
@@ -115,18 +117,17 @@ class RateLimiter:
     def _told(self, error: Exception) -> str:
         then = "let pass uncounted" if self.on_failure == "open" else "refused"
         why = f"{type(error).__name__} {error}".strip()
-        return f"rate limits: the storage does not answer ({why}); requests are {then} until it does"
+        return f"rate limits: the storage does not count ({why}); requests are {then} until it does"
 
     async def check(self) -> str | None:
-        """Ask the storage, and count nothing. Returns: what is wrong, and what follows; None: it answers."""
-        if not isinstance(self.window.storage, RedisStorage):
-            return None
-        from redis import RedisError
-
+        """Count one request of nobody, and forget it. Returns: what is wrong, and what follows; None: it counts."""
         try:
             async with asyncio.timeout(self.timeout_s):
-                await self.window.storage.bridge.storage.ping()  # type: ignore[attr-defined]
-        except (RedisError, OSError) as error:
+                with suppress(RateLimitedError):  # of another one that checks
+                    await self._count(NOBODY)
+                for limit in self.limits:
+                    await self.window.clear(limit, NOBODY)
+        except (StorageError, OSError) as error:
             return self._told(error)
         finally:
             await self.close()

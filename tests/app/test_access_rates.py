@@ -171,7 +171,7 @@ def test_two_instances_share_a_limit_in_redis(redis: RedisServer) -> None:
     assert keys == b":2"  # a counter a key, and nothing of the keys themselves
 
 
-def test_the_storage_can_be_asked_without_counting(redis: RedisServer) -> None:
+def test_the_storage_can_be_asked_and_keeps_nothing_of_it(redis: RedisServer) -> None:
     settings = Settings(
         rate_limit_storage=SecretStr(redis.url), rate_limit_timeout_ms=200, rate_limit_on_failure="closed"
     )
@@ -180,12 +180,15 @@ def test_the_storage_can_be_asked_without_counting(redis: RedisServer) -> None:
         return asyncio.run(RateLimiter.load("4/hour", settings).check())
 
     assert check() is None and redis.ask("DBSIZE") == b":0"
+    redis.ask("CONFIG SET maxmemory 1")
+    assert "maxmemory" in (check() or ""), "it answers, but does not count"
+    redis.ask("CONFIG SET maxmemory 0")
     redis.hang()
     assert re.fullmatch(
-        r"rate limits: the storage does not answer \(Timeout.*\); requests are refused until it does", check()
+        r"rate limits: the storage does not count \(Timeout.*\); requests are refused until it does", check()
     )
     redis.kill()
-    assert "(ConnectionError " in check()
+    assert "(StorageError " in check()
     assert asyncio.run(RateLimiter.load("4/hour", Settings()).check()) is None
 
 
@@ -289,7 +292,7 @@ def _told(caplog: pytest.LogCaptureFixture, words: str) -> None:
     """Once that the storage is gone, and what happens then; once that it is back."""
     told = [record.getMessage() for record in caplog.records if record.name == "app.access.rates"]
     assert len(told) == 2, told
-    assert "does not answer" in told[0] and words in told[0] and "answers again" in told[1]
+    assert "does not count" in told[0] and words in told[0] and "answers again" in told[1]
 
 
 def test_a_connection_that_redis_closed_says_nothing_of_redis(redis: RedisServer) -> None:

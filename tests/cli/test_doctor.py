@@ -41,7 +41,7 @@ def test_the_block_is_to_be_read() -> None:
     assert end.returncode == 0, end.stderr
     unknown, storage = end.stderr.splitlines()
     assert unknown == "REPARAM_KEYS is set, and has no effect: no setting is called so"
-    assert storage.startswith("rate limits: the storage does not answer (ConnectionError ")
+    assert storage.startswith("rate limits: the storage does not count (StorageError ")
     assert storage.endswith("; requests are let pass uncounted until it does")
     lines = end.stdout.splitlines()
     assert lines[0] == "Reparam"
