@@ -1,5 +1,6 @@
 """The folder in which the workers of a service share their figures."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -15,6 +16,7 @@ from models.errors import ReparamError
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a private folder is made there
 PREFIX = "reparam-metrics-"
+ROOM = 300_000  # bytes that a worker's figures take, of every shipped model
 NEW_S = 60  # a folder that is younger may be about to be held
 
 logger = logging.getLogger(__name__)
@@ -26,16 +28,17 @@ class SharedFigures:
     It is there, and this process's, within `with`. Raises: ReparamError: if none can be made.
     """
 
+    def __init__(self, workers: int) -> None:
+        self._room = workers * ROOM
+
     def __enter__(self) -> Self:
         try:
-            parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
-            _sweep(Path(parent))
-            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent()))
             self._held = _lock(self._folder)
         except OSError as error:
             raise ReparamError(
-                f"metrics of several workers: expected {SHARED_MEMORY} or a folder for temporary files "
-                f"that can be written, found neither: {error}"
+                f"metrics of several workers: expected {SHARED_MEMORY} or a folder for temporary files that can be "
+                f"written and has {self._room // 1000} kB of room, found neither: {error}"
             ) from error
         os.environ[metrics.FOLDER] = str(self._folder)
         return self
@@ -43,6 +46,21 @@ class SharedFigures:
     def __exit__(self, *error: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._held)
+
+    def _parent(self) -> Path:
+        """Where there is room. Raises: OSError: if there is none anywhere."""
+        if os.access(SHARED_MEMORY, os.W_OK) and self._fits(memory := Path(SHARED_MEMORY)):
+            return memory
+        parent = Path(tempfile.gettempdir())
+        if self._fits(parent):
+            return parent
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(parent))
+
+    def _fits(self, parent: Path) -> bool:
+        """Whether there is room, once what nobody needs is gone. Else a worker would end when it writes (SIGBUS)."""
+        _sweep(parent)
+        disk = os.statvfs(parent)
+        return disk.f_bavail * disk.f_frsize >= self._room
 
     def renew(self) -> None:
         """Make the folder again where something has removed it: without it no worker could start."""

@@ -62,6 +62,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._untaken: float = inf  # bytes of answers, when it was last looked how many the caller has yet to take
         self._taker: asyncio.TimerHandle | None = None  # when it is looked next
 
+    @property
+    def silent(self) -> bool:
+        """Whether no request has begun on it."""
+        return not self._in_head and self.cycle is None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._link = _Link(transport, self._leave)

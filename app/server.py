@@ -6,13 +6,16 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.lifespan.on import LifespanOn
 
 from app import metrics
@@ -83,6 +86,16 @@ class Server(uvicorn.Server):
         self._reload_wanted = False
         self._reloading: asyncio.Task[None] | None = None
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        except Exception as error:  # of an import or of memory: what the application fails for, it tells itself
+            logger.exception("the server fails")
+            if self._tell_failure and not self.started:
+                self._tell_failure(f"the server fails: {type(error).__name__} {error}".rstrip())
+                Event().wait()
+            sys.exit(STARTUP_FAILURE)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """For good: the process ends with the server, and a late signal must not be its exit status."""
@@ -105,7 +118,7 @@ class Server(uvicorn.Server):
         self._reload_wanted = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self.lifespan = Lifespan(self.config, self._take_over, self._tell_failure)
+        self.lifespan = Lifespan(self.config, self._hand_over, self._tell_failure)
         await super().startup([])
         self.servers = [Acceptor(sockets or (), self._connection)]  # type: ignore[list-item]  # it can be closed
         # What the start made stays: looking through it for garbage, again and again, stops requests for 100 ms.
@@ -114,13 +127,15 @@ class Server(uvicorn.Server):
         if self.started and self._announce:
             self._announce(self.lifespan.state["engine"])
 
+    def _hand_over(self, engine: "Engine") -> None:
+        self._share()  # a worker ends here where its figures have no room, and has never been warm
+        self._take_over(engine)
+
     def _connection(self) -> BoundedProtocol:
         return BoundedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
-        for model in self.lifespan.state["engine"].models.values():
-            metrics.queue(model.name, model.queue_images, model.queue_age_s)
         self._share()
         if self._stop_at is not None:
             self.lifespan.state["draining"].set()
@@ -146,6 +161,8 @@ class Server(uvicorn.Server):
 
     def _share(self) -> None:
         """Let the other workers see what was counted; what cannot be shared now waits."""
+        for model in self.lifespan.state["engine"].models.values():
+            metrics.queue(model.name, model.queue_images, model.queue_age_s)
         shared, self._shares = self._shares, True
         try:
             metrics.flush()

@@ -1,4 +1,4 @@
-"""What `reparam serve` does: check the models, run the processes, and say what is served."""
+"""What `reparam serve` does: check the settings, run the processes, and say what is served."""
 
 import logging
 import socket
@@ -65,7 +65,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
             )
             server.run([listener])
             return 0 if server.started else STARTUP_FAILURE
-        with SharedFigures() as figures:
+        with SharedFigures(settings.workers) as figures:
             supervisor = Supervisor(
                 config,
                 [listener],

@@ -92,7 +92,10 @@ class Starting:
             listener.close()
         self._closed.set()
         await acceptor.wait_closed()
-        # Each connection ends with its answer, or when it has sent nothing for too long.
+        for accepted in list(state.connections):  # the first request of a silent one would be told `starting`
+            if isinstance(accepted, BoundedProtocol) and accepted.silent:
+                accepted.transport.close()
+        # Each of the others ends with its answer, or when it has sent nothing for too long.
         while state.connections and not self._leaving.is_set():
             await asyncio.sleep(0.05)
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
@@ -83,8 +84,8 @@ class Worker(Process):
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        self._began = time.monotonic()
-        self._heard = self._began + BOOT_S
+        self._began = self._heard = time.monotonic()
+        self._patience_s = BOOT_S + HUNG_S
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         self.parent_conn.close()  # the supervisor has the other copy: when it ends, so does the pipe
@@ -110,15 +111,15 @@ class Worker(Process):
             super().always_pong()
         self.server.handle_exit(signal.SIGTERM, None)
 
-    def is_alive(self, timeout: float = HUNG_S) -> bool:
-        """Whether it runs, can serve, and has answered a ping in the last `timeout` seconds. Never waits."""
+    def is_alive(self, timeout: float = inf) -> bool:
+        """Whether it runs, can serve, and has not been silent for too long, or for `timeout` seconds. Never waits."""
         if not self.process.is_alive():
             return False
         with suppress(OSError, EOFError):
             while self.parent_conn.poll():
                 self.report, self.failure = self.parent_conn.recv()
-                self._heard, self._asked = time.monotonic(), False
-        return self.failure is None and time.monotonic() - self._heard < timeout
+                self._heard, self._asked, self._patience_s = time.monotonic(), False, HUNG_S
+        return self.failure is None and time.monotonic() - self._heard < min(timeout, self._patience_s)
 
     def tell(self, workers: metrics.Workers) -> None:
         """Ping it with how the workers are, unless it has yet to answer."""
@@ -135,7 +136,7 @@ class Worker(Process):
         if self.failure is not None:
             return "status", f"cannot start: {self.failure}"
         if status is None:
-            return "hung", f"was silent for {HUNG_S} s and was killed"
+            return "hung", f"was silent for {self._patience_s} s and was killed"
         if status >= 0:
             return "status", f"ended with status {status}"
         name = signal.Signals(-status).name
@@ -197,7 +198,7 @@ class Supervisor(Multiprocess):
         announced = False
         while not self.should_exit.is_set():
             self.keep_subprocess_alive()
-            if not self._port_is_held.closed and any(worker.warm for worker in self._workers):
+            if not self._port_is_held.closed and self._serves():
                 self._leave_port()
                 self._port_is_held.close()
             reports = [worker.report for worker in self._workers if worker.report]
@@ -230,7 +231,7 @@ class Supervisor(Multiprocess):
             self._vain = 0 if worker.warm else self._vain + 1
             successor = self._worker(worker.place, worker.failures + 1 if worker.lived_briefly() else 0)
             self._workers[worker.place] = successor
-            if worker.failure and not self._port_is_held.closed and not any(other.warm for other in self._workers):
+            if worker.failure and not self._port_is_held.closed and not self._serves():
                 logger.error(worker.failure)
                 self._fail()
                 return
@@ -249,7 +250,7 @@ class Supervisor(Multiprocess):
 
     def _fail_if_in_vain(self) -> None:
         """Where none can be expected to serve any more."""
-        if self._vain >= VAIN_STARTS * len(self._workers) and not any(worker.warm for worker in self._workers):
+        if self._vain >= VAIN_STARTS * len(self._workers) and not self._serves():
             logger.error("the service ends: no worker serves, and the last %d ended before they could", self._vain)
             self._fail()
 
@@ -271,6 +272,9 @@ class Supervisor(Multiprocess):
     def _worker(self, place: int, failures: int = 0) -> Worker:
         left, describe = self._port_is_left, self._describe
         return Worker(self.config, self.sockets, place, self._drain_delay_s, left, describe, failures)
+
+    def _serves(self) -> bool:
+        return any(worker.warm for worker in self._workers)
 
     def _running(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.pid is not None]

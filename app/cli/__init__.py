@@ -9,7 +9,9 @@ def _open_standard_streams() -> None:
     """Where one was closed: the next file or socket would take its place, and be written to as if it were the log."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # each the lowest descriptor that is free
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  it stays open
+            stream = open(os.devnull, mode)  # noqa: PTH123, SIM115  it stays open
+            os.set_inheritable(stream.fileno(), True)  # to the workers, who would have another's in its place
+            setattr(sys, name, stream)
 
 
 def main() -> None:

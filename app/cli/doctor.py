@@ -31,7 +31,7 @@ def doctor(
         if wrong := asyncio.run(RateLimiter.load(settings.rate_limit, settings).check()):
             typer.echo(wrong, err=True)
     if settings.workers > 1:
-        with SharedFigures():  # they can be made
+        with SharedFigures(settings.workers):  # they can be made
             pass
 
     from app.engine import Engine

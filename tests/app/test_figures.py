@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,12 +24,12 @@ def test_what_a_killed_supervisor_left_is_removed_and_nothing_else(
         folder.mkdir()
         (folder / "counter.db").write_bytes(b"1")
     long_ago = time.time() - 3600
-    with SharedFigures():
+    with SharedFigures(2):
         held = Path(os.environ[metrics.FOLDER])
         assert held.parent == tmp_path
         for folder in (left, held, other):
             os.utime(folder, (long_ago, long_ago))
-        with SharedFigures():
+        with SharedFigures(2):
             assert not left.exists()
             assert (new / "counter.db").exists() and (other / "counter.db").exists() and held.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"reparam-metrics-new", "other"}
@@ -40,16 +41,39 @@ def test_a_folder_that_something_removed_is_made_again_and_held(
     monkeypatch.setattr(figures, "SHARED_MEMORY", str(tmp_path))
     monkeypatch.setenv(metrics.FOLDER, "")
     long_ago = time.time() - 3600
-    with SharedFigures() as shared:
+    with SharedFigures(2) as shared:
         folder = Path(os.environ[metrics.FOLDER])
         folder.rmdir()
         for _ in range(2):
             shared.renew()
         assert folder.stat().st_mode & 0o777 == 0o700 and len(caplog.records) == 1
         os.utime(folder, (long_ago, long_ago))
-        with SharedFigures():
+        with SharedFigures(2):
             assert folder.exists()
     assert not list(tmp_path.iterdir())
+
+
+def test_memory_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, disk = tmp_path / "memory", tmp_path / "disk"
+    for folder in (memory, disk):
+        folder.mkdir()
+    room = dict.fromkeys((memory, disk), 300_000)  # for one worker, not for two
+    monkeypatch.setattr(figures, "SHARED_MEMORY", str(memory))
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_bavail=room[folder] // 1000, f_frsize=1000))
+    monkeypatch.setenv(metrics.FOLDER, "")
+
+    def taken(workers: int) -> Path:
+        with SharedFigures(workers):
+            return Path(os.environ[metrics.FOLDER]).parent
+
+    assert taken(1) == memory
+    with pytest.raises(ReparamError, match=r"and has 600 kB of room, found neither: .*No space left on device: .*disk"):
+        taken(2)
+    room[disk] *= 2
+    assert taken(2) == disk
+    room[memory] *= 2
+    assert taken(2) == memory
 
 
 @pytest.fixture
@@ -64,7 +88,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_on_which_nothing_can_be_written_is_told_of_in_a_line() -> None:
     with (
         pytest.raises(ReparamError, match=r"expected .*nowhere or a folder .*, found neither: .*No usable"),
-        SharedFigures(),
+        SharedFigures(2),
     ):
         pass
 

@@ -143,3 +143,47 @@ def test_models_that_are_too_busy_to_be_described_anew_are_so_later(monkeypatch:
     monkeypatch.setattr(main.Engine, "reload", reloaded)
     asyncio.run(run())
     assert len(described) == 3
+
+
+def _fail_to_import() -> object:
+    raise ImportError("libgone.so: cannot open shared object file")
+
+
+def test_what_keeps_the_application_from_being_made_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="3"):
+        Server(uvicorn.Config(_fail_to_import, factory=True)).run()
+    (record,) = [record for record in caplog.records if record.name == "app.server"]
+    assert record.exc_info is not None and "libgone" in str(record.exc_info[1])
+
+
+def test_a_supervisor_is_told_what_keeps_the_application_from_being_made() -> None:
+    class Told(BaseException):
+        """In place of the process's end."""
+
+    def tell(why: str) -> None:
+        raise Told(why)
+
+    with pytest.raises(Told, match="the server fails: ImportError libgone"):
+        Server(uvicorn.Config(_fail_to_import, factory=True), tell_failure=tell).run()
+
+
+def test_who_cannot_share_what_it_counts_never_takes_the_port() -> None:
+    class EndedError(Exception):
+        """In place of the process's end."""
+
+    class Full:
+        @staticmethod
+        def flush() -> None:
+            raise EndedError
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] |= {"engine": Engine(), "statistics": Full()}
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+
+    config = uvicorn.Config(app)
+    config.load()
+    taken: list[object] = []
+    with pytest.raises(EndedError):
+        asyncio.run(Server(config, take_over=taken.append).startup([]))
+    assert not taken

@@ -101,6 +101,14 @@ def test_it_names_the_models_that_are_waited_for(listener: socket.socket) -> Non
         assert "loading them: mnist-mlp;" in httpx.get(f"{_url(listener)}/readyz", timeout=60).json()["detail"]
 
 
+def test_a_connection_that_was_silent_is_closed_for_its_first_request_is_the_services(listener: socket.socket) -> None:
+    address = listener.getsockname()
+    with _starting(listener) as starting, socket.create_connection(address, timeout=60) as silent:
+        httpx.get(f"{_url(listener)}/healthz", timeout=60)  # by then the other one is accepted, too
+        starting.close()
+        assert silent.recv(65536) == b""
+
+
 def test_afterwards_the_port_is_another_ones_and_who_was_accepted_is_still_answered(listener: socket.socket) -> None:
     address = listener.getsockname()
     with _starting(listener) as starting, socket.create_connection(address, timeout=60) as early:

@@ -208,7 +208,8 @@ def test_closed_standard_streams_keep_it_from_neither_serving_nor_stopping(worke
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *serve], text=True)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process)
-        assert all(Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path(os.devnull) for number in range(3))
+        for pid in {process.pid} | (workers_of(process.pid) if workers == "2" else set()):
+            assert all(Path(f"/proc/{pid}/fd/{number}").readlink() == Path(os.devnull) for number in range(3))
         time.sleep(1)  # in which it says what it serves
         assert get(f"http://127.0.0.1:{port}/v1/sample").status_code == 200
         process.terminate()
