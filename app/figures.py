@@ -23,9 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 class SharedFigures:
-    """A folder in which workers share their figures, in memory if there is any: elsewhere nothing may be writable.
+    """A folder in which workers share their figures, in memory if there is any.
 
-    It is there, and this process's, within `with`. Raises: ReparamError: if none can be made.
+    It is there, and this process's, within `with`, and so is the folder for temporary files, in which multiprocessing
+    keeps a socket: elsewhere nothing may be writable. Raises: ReparamError: if none can be made.
     """
 
     def __init__(self, workers: int) -> None:
@@ -33,7 +34,8 @@ class SharedFigures:
 
     def __enter__(self) -> Self:
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent()))
+            parent = self._parent()
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
             self._held = _lock(self._folder)
         except OSError as error:
             raise ReparamError(
@@ -41,9 +43,11 @@ class SharedFigures:
                 f"written and has {self._room // 1000} kB of room, found neither: {error}"
             ) from error
         os.environ[metrics.FOLDER] = str(self._folder)
+        self._temporary, tempfile.tempdir = tempfile.tempdir, str(parent)
         return self
 
     def __exit__(self, *error: object) -> None:
+        tempfile.tempdir = self._temporary
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._held)
 

@@ -6,11 +6,12 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import inf
-from multiprocessing import Pipe
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -31,7 +32,34 @@ SLOWEST_RESTART_S = 60
 VAIN_STARTS = 3  # of each place, one after another, when none serves
 STOP_MARGIN_S = 10  # beyond the time that workers are given to stop
 
+UNKNOWN = 255  # the status of a process that none can tell of any more, as multiprocessing has it
+HELD = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}  # signals that a process hears once it knows what to do
+
 logger = logging.getLogger(__name__)
+
+# Workers are forked from a process that has imported what they need: each shares that memory with the others, and is
+# there in a third of a second.
+_forks = get_context("forkserver")
+_forks.set_forkserver_preload(["app.preload"])
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """A process that is started meanwhile hears no signal until it wants to: it would die of one, or not end well."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _import(done: Event) -> None:
+    """Start the process that workers are forked from. When it has forked a first one, it has imported everything."""
+    with _held_back(), suppress(OSError, EOFError):  # a worker's start meets it again, and can tell
+        first = _forks.Process(target=int)
+        first.start()
+        first.join()
+    done.set()
 
 
 class Worker(Process):
@@ -59,7 +87,8 @@ class Worker(Process):
             failures: how many before it, one after another, failed to start or lived briefly.
         """
         super().__init__(config, sockets)
-        self.process.name = f"worker-{place}"
+        name = f"worker-{place}"
+        self.process = _forks.Process(target=self.target, args=(sockets,), name=name)  # type: ignore[assignment]
         self.place, self.failures = place, failures
         self.report: Report | None = None
         self.failure: str | None = None
@@ -74,24 +103,26 @@ class Worker(Process):
 
     def start(self) -> None:
         """Raises: OSError: if there is no process for it now; it may be tried again when it is due."""
-        # A worker that is not ready to hear SIGHUP would die of it: it waits until `target` takes it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
-            super().start()
-        except OSError:
+            with _held_back():  # for the process that it is forked from may have to be started again
+                super().start()
+        except (OSError, EOFError) as error:
             self.failures += 1
             self.due = time.monotonic() + _pause_s(self.failures)
+            if isinstance(error, EOFError):
+                raise OSError("the process that it is forked from has ended") from error
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._began = self._heard = time.monotonic()
         self._patience_s = BOOT_S + HUNG_S
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         self.parent_conn.close()  # the supervisor has the other copy: when it ends, so does the pipe
+        self.config.configure_logging()
         self._server = Server(self.config, self._drain_delay_s, self._take_over, tell_failure=self._fail)
         signal.signal(signal.SIGHUP, self._server.handle_reload)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, self._server.handle_exit)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         super().target(sockets)
 
     def _take_over(self, engine: "Engine") -> None:
@@ -137,6 +168,8 @@ class Worker(Process):
             return "status", f"cannot start: {self.failure}"
         if status is None:
             return "hung", f"was silent for {self._patience_s} s and was killed"
+        if status == UNKNOWN:
+            return "status", "ends, since the process that it was forked from has ended"
         if status >= 0:
             return "status", f"ended with status {status}"
         name = signal.Signals(-status).name
@@ -179,6 +212,7 @@ class Supervisor(Multiprocess):
         self._port_is_left, self._port_is_held = Pipe(duplex=False)  # the second end, until it is closed
         self._workers: list[Worker] = []
         self._exits = Counter[str]()  # by reason
+        self._imported = Event()
         self._vain = 0  # how many that ended last were never warm
         self._stop_s = drain_delay_s + (config.timeout_graceful_shutdown or 0) + STOP_MARGIN_S
         # A signal makes the first of them readable, and so ends the wait below.
@@ -189,6 +223,7 @@ class Supervisor(Multiprocess):
 
     def run(self) -> None:
         self._workers = [self._worker(place) for place in range(self.processes_num)]
+        Thread(target=_import, args=[self._imported], daemon=True).start()
         try:
             self._supervise()
         finally:  # workers that nobody supervises would be waited for in vain
@@ -219,7 +254,7 @@ class Supervisor(Multiprocess):
             if self.should_exit.is_set():
                 return
             if worker.pid is None:
-                if time.monotonic() >= worker.due:
+                if self._imported.is_set() and time.monotonic() >= worker.due:
                     self._start(worker)
                 continue
             if worker.is_alive():
@@ -260,6 +295,8 @@ class Supervisor(Multiprocess):
 
     def handle_hup(self) -> None:
         """Pass it on; a worker that is starting takes it when it can."""
+        if not self._running():
+            logger.info("SIGHUP: no worker has read a model yet that could be read anew")
         for worker in self._running():
             with suppress(ProcessLookupError):
                 os.kill(worker.process.pid or 0, signal.SIGHUP)

@@ -1,41 +1,75 @@
-"""From process start to ready: how long until `reparam serve` answers, by its models and workers."""
+"""From process start to ready: how long until `reparam serve` answers, by its models and workers, and what memory it
+takes then; and how long until a worker that was killed is replaced. Needs Linux.
+"""
 
+import os
+import signal
 import statistics
 import subprocess
 import time
+from typing import NamedTuple
 
-from tests.e2e.server import REPARAM, free_port, wait_until_ready
+from benchmarks.servers import proportional_bytes
+from tests.e2e.server import REPARAM, free_port, get, wait_for, wait_until_ready, workers_of
 
 RUNS = 5
 
 
+class Start(NamedTuple):
+    ready_s: float  # the first worker is
+    resident_mb: float  # all processes, what they share once, when every worker is ready
+    replaced_s: float | None  # from the death of one of several workers
+
+
 def main() -> None:
-    for models, arguments in (
-        ("every shipped model", ()),
-        ("mnist-mlp", ("--model", "mnist-mlp")),
-        ("mnist-mlp in two workers", ("--model", "mnist-mlp", "--workers", "2")),
+    for models, workers, arguments in (
+        ("every shipped model", 1, ()),
+        ("mnist-mlp", 1, ("--model", "mnist-mlp")),
+        ("mnist-mlp", 2, ("--model", "mnist-mlp")),
+        ("mnist-mlp", 8, ("--model", "mnist-mlp")),
+        ("every shipped model", 8, ()),
     ):
-        times = [_start_s(*arguments) for _ in range(RUNS)]
-        print(
-            f"start to ready with {models}: {statistics.median(times):.2f} s "
-            f"(median of {RUNS}; {min(times):.2f} to {max(times):.2f})"
+        starts = [_start(workers, *arguments) for _ in range(RUNS)]
+        times = [start.ready_s for start in starts]
+        told = (
+            f"{models}, workers {workers}: ready in {statistics.median(times):.2f} s "
+            f"(median of {RUNS}; {min(times):.2f} to {max(times):.2f}), "
+            f"{statistics.median(start.resident_mb for start in starts):.0f} MB"
         )
+        replaced = [start.replaced_s for start in starts if start.replaced_s is not None]
+        print(told + (f"; a killed worker is replaced in {statistics.median(replaced):.2f} s" if replaced else ""))
 
 
-def _start_s(*arguments: str) -> float:
+def _start(workers: int, *arguments: str) -> Start:
     port = free_port()
+    url = f"http://127.0.0.1:{port}"
     began = time.perf_counter()
     process = subprocess.Popen(
-        [REPARAM, "serve", "--port", str(port), *arguments],
+        [REPARAM, "serve", "--port", str(port), "--workers", str(workers), *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    wait_until_ready(f"http://127.0.0.1:{port}", process)
-    took = time.perf_counter() - began
-    process.terminate()
-    process.wait()
-    return took
+
+    def ready(killed: int = 0) -> bool:
+        told = get(f"{url}/metrics").text
+        exits = f'reparam_worker_exits_total{{reason="signal"}} {killed}.0\n'
+        return f"reparam_workers_ready {workers}.0\n" in told and exits in told
+
+    try:
+        wait_until_ready(url, process)
+        ready_s = time.perf_counter() - began
+        wait_for(ready)
+        resident_mb = proportional_bytes(process.pid) / 1e6
+        if workers == 1:
+            return Start(ready_s, resident_mb, None)
+        began = time.perf_counter()
+        os.kill(min(workers_of(process.pid)), signal.SIGKILL)
+        wait_for(lambda: ready(killed=1))
+        return Start(ready_s, resident_mb, time.perf_counter() - began)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 if __name__ == "__main__":

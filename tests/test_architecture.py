@@ -84,3 +84,18 @@ def test_the_dockerfile_keeps_the_rules() -> None:
 
 def test_the_documentation_has_every_setting() -> None:
     assert table() in (ROOT / "docs" / "configuration.md").read_text(), "run: python -m scripts.settings_table"
+
+
+def test_a_worker_has_imported_what_is_large_before_it_is_forked() -> None:
+    program = (
+        "import app.preload, asyncio, sys; before = set(sys.modules)\n"
+        "from app.main import create_app; from app.settings import Settings\n"
+        "app = create_app(Settings(models='mnist-mlp'))\n"
+        "async def start():\n"
+        "    async with app.router.lifespan_context(app):\n"
+        "        print(*{name for name in set(sys.modules) - before})\n"
+        "asyncio.run(start())"
+    )
+    new = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    heavy = {"torch", "numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn", "models", "app"}
+    assert {name for name in new.split() if name.partition(".")[0] in heavy} <= {"torch.utils._device"}

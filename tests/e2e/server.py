@@ -51,14 +51,30 @@ def wait_for(what: Callable[[], object], seconds: float = START_S) -> None:
         time.sleep(0.1)
 
 
-def workers_of(supervisor: int) -> set[int]:
-    """Those of its children that serve; another one keeps track of resources for Python."""
-    found = set()
-    for pid in map(int, Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()):
+def forks_of(supervisor: int) -> int | None:
+    """The one of its children that workers are forked from, once there is one."""
+    for pid in _children(supervisor):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.add(pid)
-    return found
+            if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    return None
+
+
+def workers_of(supervisor: int) -> set[int]:
+    """The processes that serve."""
+    forks = forks_of(supervisor)
+    return _children(forks) if forks is not None else set()
+
+
+def _children(pid: int) -> set[int]:
+    """Whatever thread of it they are of."""
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+        return {
+            int(child)
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+            for child in (thread / "children").read_text().split()
+        }
+    return set()
 
 
 @contextmanager

@@ -23,7 +23,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app import metrics
 from tests.conftest import ROOT
-from tests.e2e.server import REPARAM, STOP_S, free_port, get, post, running, wait_for, wait_until_ready, workers_of
+from tests.e2e.server import (
+    REPARAM,
+    STOP_S,
+    forks_of,
+    free_port,
+    get,
+    post,
+    running,
+    wait_for,
+    wait_until_ready,
+    workers_of,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -315,28 +326,42 @@ main()
 """
 
 
-def test_the_others_serve_on_while_the_system_has_no_process_for_another(tmp_path: Path) -> None:
+def test_workers_are_replaced_when_the_process_that_they_are_forked_from_ends(tmp_path: Path) -> None:
     log, none_is_left, port = tmp_path / "log", tmp_path / "none", free_port()
     url = f"http://127.0.0.1:{port}"
     serve = ["serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp", str(none_is_left)]
+
+    def end_forks() -> None:
+        forks = forks_of(process.pid)
+        assert forks is not None
+        os.kill(forks, signal.SIGKILL)
+
+    def new(before: set[int]) -> bool:
+        assert get(f"{url}/v1/sample").status_code == 200
+        now = workers_of(process.pid)
+        return len(now) == 2 and not now & before and "reparam_workers_ready 2.0\n" in get(f"{url}/metrics").text
+
     with log.open("w") as out:
         process = subprocess.Popen([sys.executable, "-c", WITHOUT_PROCESSES, *serve], cwd=ROOT, stderr=out, text=True)
     try:
         wait_until_ready(url, process)
         wait_for(lambda: "Reparam\n" in log.read_text())
         before = workers_of(process.pid)
-        none_is_left.touch()
-        os.kill(min(before), signal.SIGKILL)
-        wait_for(lambda: log.read_text().count("a worker cannot be started") == 3 or process.poll() is not None)
-        assert get(f"{url}/readyz").status_code == 200 and workers_of(process.pid) == {max(before)}
+        end_forks()
+        wait_for(lambda: new(before))
+        assert log.read_text().count("ends, since the process that it was forked from has ended") == 2
+
+        before = workers_of(process.pid)
+        none_is_left.touch()  # where the system has no process for another
+        end_forks()
+        wait_for(lambda: "a worker cannot be started" in log.read_text())
+        none_is_left.unlink()
+        wait_for(lambda: new(before))
         process.send_signal(signal.SIGHUP)  # is heard
         wait_for(lambda: "mnist-mlp: not changed" in log.read_text())
-        none_is_left.unlink()
-        wait_for(lambda: "reparam_workers_ready 2.0\n" in get(f"{url}/metrics").text)
 
         none_is_left.touch()  # nor does the service wait for ever
-        for pid in workers_of(process.pid):
-            os.kill(pid, signal.SIGKILL)
+        end_forks()
         assert process.wait(60) == 3
     finally:
         process.kill()
