@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from math import inf
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
@@ -38,8 +39,8 @@ HELD = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}  # signals that a process 
 logger = logging.getLogger(__name__)
 
 # Workers are forked from a process that has imported what they need: each shares that memory with the others, and is
-# there in a third of a second.
-_forks = get_context("forkserver")
+# there in a third of a second. Elsewhere than on Linux what torch has loaded may not survive a fork: each is its own.
+_forks: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
 _forks.set_forkserver_preload(["app.preload"])
 
 
@@ -87,8 +88,7 @@ class Worker(Process):
             failures: how many before it, one after another, failed to start or lived briefly.
         """
         super().__init__(config, sockets)
-        name = f"worker-{place}"
-        self.process = _forks.Process(target=self.target, args=(sockets,), name=name)  # type: ignore[assignment]
+        self.process = _forks.Process(target=self.target, args=(sockets,), name=f"worker-{place}")
         self.place, self.failures = place, failures
         self.report: Report | None = None
         self.failure: str | None = None

@@ -66,7 +66,7 @@ def _serving(command: Sequence[str], workers: int, probe: str, **environment: st
         log = _Log(process.stdout)
         try:
             deadline = time.monotonic() + START_S
-            while len(found := _polling(process.pid, port)) != workers or not _answers(url + probe):
+            while len(found := polling(process.pid, port)) != workers or not _answers(url + probe):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise BenchmarkError(
                         f"{' '.join(command)}: expected {workers} workers that listen, found {len(found)}: {log.tail()}"
@@ -112,7 +112,7 @@ class _Log(Thread):
         return self._end.decode(errors="replace").strip() or "it wrote nothing"
 
 
-def _polling(pid: int, port: int) -> tuple[int, ...]:
+def polling(pid: int, port: int) -> tuple[int, ...]:
     """Which processes, of one and all below it, wait for connections to the port.
 
     A worker does once its application has started, and a supervisor that only holds the socket never does.

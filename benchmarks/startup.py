@@ -9,8 +9,8 @@ import subprocess
 import time
 from typing import NamedTuple
 
-from benchmarks.servers import proportional_bytes
-from tests.e2e.server import REPARAM, free_port, get, wait_for, wait_until_ready, workers_of
+from benchmarks.servers import polling, proportional_bytes
+from tests.e2e.server import REPARAM, free_port, wait_until_ready
 
 RUNS = 5
 
@@ -51,21 +51,18 @@ def _start(workers: int, *arguments: str) -> Start:
         text=True,
     )
 
-    def ready(killed: int = 0) -> bool:
-        told = get(f"{url}/metrics").text
-        exits = f'reparam_worker_exits_total{{reason="signal"}} {killed}.0\n'
-        return f"reparam_workers_ready {workers}.0\n" in told and exits in told
-
     try:
         wait_until_ready(url, process)
         ready_s = time.perf_counter() - began
-        wait_for(ready)
+        while len(before := polling(process.pid, port)) < workers:
+            time.sleep(0.02)
         resident_mb = proportional_bytes(process.pid) / 1e6
         if workers == 1:
             return Start(ready_s, resident_mb, None)
         began = time.perf_counter()
-        os.kill(min(workers_of(process.pid)), signal.SIGKILL)
-        wait_for(lambda: ready(killed=1))
+        os.kill(before[0], signal.SIGKILL)
+        while len(after := polling(process.pid, port)) < workers or before[0] in after:
+            time.sleep(0.02)
         return Start(ready_s, resident_mb, time.perf_counter() - began)
     finally:
         process.terminate()
