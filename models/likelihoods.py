@@ -88,7 +88,7 @@ class LinearGaussian(nn.Module):
     """Pixels Gaussian around the output, with a sigma that is one of the model's weights.
 
     The density is that of the pixels in [0, 1]. Under a linear decoder it is that of probabilistic PCA.
-    Source: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis", equation 2.
+    Source: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis", section 3.1.
     """
 
     def __init__(self) -> None:

@@ -50,7 +50,7 @@ class LinearVAE(VAE):
         return cls(config.input_shape, cls.Architecture.model_validate(config.architecture).latents)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Source: Tipping & Bishop 1999, equations 7 and 8, with M diagonal."""
+        """Source: Tipping & Bishop 1999, section 3.1, with M diagonal."""
         projected, m = self._project(x)
         variance = (2 * self.likelihood.log_sigma).exp() / m
         return projected / m, (variance.log() / 2).expand_as(projected)
@@ -73,7 +73,7 @@ class LinearVAE(VAE):
         """Set the weights to those of the greatest likelihood for x (N, D): no gradient, one eigendecomposition.
 
         Raises: ValueError: if x varies in no more directions than there are latents, or as much in those left out.
-        Source: Tipping & Bishop 1999, equations 14 and 15, with R = I.
+        Source: Tipping & Bishop 1999, section 3.2, with R = I.
         """
         x = x.double()
         mean = x.mean(0)
