@@ -11,7 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from models.autoencoder import Score
 from models.config import ModelConfig
+from models.distributions import kl_to_standard_normal
 from models.likelihoods import LinearGaussian
 from models.networks import Shape
 from models.strict import Strict, Width
@@ -54,6 +56,16 @@ class LinearVAE(VAE):
         projected, m = self._project(x)
         variance = (2 * self.likelihood.log_sigma).exp() / m
         return projected / m, (variance.log() / 2).expand_as(projected)
+
+    def score(self, x: Tensor, epsilon: Tensor) -> Score:  # noqa: ARG002  nothing is drawn
+        """The terms of the ELBO, exactly; their sum is log p(x), for the posterior is the true one.
+
+        Of |x - W z - mean|² the expectation is that at the posterior's mean, and the trace of W's and its covariance.
+        """
+        mean, log_sigma = self.posterior(x)
+        spread = (2 * (log_sigma - self.likelihood.log_sigma)).exp() * self.decoder.weight.square().sum(0)
+        log_likelihood = self.likelihood.log_prob(x, self.decoder(mean)) - spread.sum(-1) / 2
+        return Score(log_likelihood, kl_to_standard_normal(mean, log_sigma).sum(-1))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """The orthogonal projection on the principal subspace: of all linear reconstructions the nearest.

@@ -77,11 +77,14 @@ def test_its_evidence_is_pcas(model: LinearVAE, pca: PCA, x: Tensor) -> None:
         pca.noise_variance_ /= shrink
     evidence = MultivariateNormal(model.decoder.bias.double(), covariance(model)).log_prob(x.double())
     np.testing.assert_allclose(evidence, expected, rtol=1e-4)
-    # The posterior is exact, and the ELBO therefore the evidence: its expectation, by points of the right moments.
-    points = LATENTS**0.5 * torch.eye(LATENTS)
-    score = model.score(x[:100], torch.cat([points, -points]))
+    # The posterior is exact, and the ELBO therefore the evidence, whatever is drawn.
+    score = model.score(x[:100], torch.full((1, LATENTS), 9.0))
     np.testing.assert_allclose(-score.surprise, expected[:100], rtol=1e-4)
     assert -score.surprise.mean().item() == pytest.approx(expected[:100].mean(), rel=1e-5)
+    # And its reconstruction term the expectation over draws: here of points with the right moments.
+    points = LATENTS**0.5 * torch.eye(LATENTS)
+    drawn = model.elbo_terms(x[:100], torch.cat([points, -points])[:, None]).log_likelihood.mean(0)
+    torch.testing.assert_close(score.log_likelihood, drawn, rtol=1e-4, atol=0.01)
 
 
 def test_its_posterior_is_the_general_one_with_a_full_inverse(model: LinearVAE, x: Tensor) -> None:
