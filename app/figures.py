@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 class SharedFigures:
     """A folder in which workers share their figures, in memory if there is any.
 
-    It is there, and this process's, within `with`, and so is the folder for temporary files, in which multiprocessing
-    keeps a socket: elsewhere nothing may be writable. Raises: ReparamError: if none can be made.
+    It is there, and this process's, within `with`. Where there is no folder for temporary files, beside it is one for
+    multiprocessing's socket. Raises: ReparamError: if none can be made.
     """
 
     def __init__(self, workers: int) -> None:
@@ -43,7 +43,11 @@ class SharedFigures:
                 f"written and has {self._room // 1000} kB of room, found neither: {error}"
             ) from error
         os.environ[metrics.FOLDER] = str(self._folder)
-        self._temporary, tempfile.tempdir = tempfile.tempdir, str(parent)
+        self._temporary = tempfile.tempdir
+        try:
+            tempfile.gettempdir()
+        except OSError:
+            tempfile.tempdir = str(parent)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
-from multiprocessing import Pipe, get_context
+from multiprocessing import Pipe, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
-from threading import Event, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -33,6 +33,8 @@ SLOWEST_RESTART_S = 60
 VAIN_STARTS = 3  # of each place, one after another, when none serves
 STOP_MARGIN_S = 10  # beyond the time that workers are given to stop
 
+KILLED_S = 5  # until a process that is killed has ended
+TOLD_S = 1  # until it is told how one has ended
 UNKNOWN = 255  # the status of a process that none can tell of any more, as multiprocessing has it
 HELD = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}  # signals that a process hears once it knows what to do
 
@@ -40,13 +42,14 @@ logger = logging.getLogger(__name__)
 
 # Workers are forked from a process that has imported what they need: each shares that memory with the others, and is
 # there in a third of a second. Elsewhere than on Linux what torch has loaded may not survive a fork: each is its own.
-_forks: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
-_forks.set_forkserver_preload(["app.preload"])
+_context: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
+_context.set_forkserver_preload(["app.preload"])
 
 
 @contextmanager
 def _held_back() -> Iterator[None]:
     """A process that is started meanwhile hears no signal until it wants to: it would die of one, or not end well."""
+    resource_tracker.ensure_running()  # which lets signals through when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     try:
         yield
@@ -54,13 +57,50 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _import(done: Event) -> None:
-    """Start the process that workers are forked from. When it has forked a first one, it has imported everything."""
-    with _held_back(), suppress(OSError, EOFError):  # a worker's start meets it again, and can tell
-        first = _forks.Process(target=int)
-        first.start()
-        first.join()
-    done.set()
+def _end_of(pid: int) -> int:
+    """A descriptor that is readable once a process has ended. Raises: OSError: if it has, and is forgotten."""
+    if sys.platform == "linux":
+        return os.pidfd_open(pid)
+    raise ProcessLookupError(pid)
+
+
+class Forks:
+    """The process that workers are forked from. Where it ends they go on, and another one is started for the next."""
+
+    def __init__(self) -> None:
+        os.environ["PYTHONSAFEPATH"] = "1"  # it imports what this process would, and nothing from the current folder
+        self._thread: Thread | None = None
+        self._end: int | None = None
+
+    def ready(self) -> bool:
+        """Whether a worker can be started without a wait. Else what it needs is imported, in a thread."""
+        if self._thread is not None:
+            if self._thread.is_alive():
+                return False
+            self._thread = None
+            return True  # if that failed, the worker's start meets it again, and can tell
+        if self._end is not None and not wait([self._end], 0):
+            return True
+        self._thread = Thread(target=self._import, daemon=True)
+        self._thread.start()
+        return False
+
+    def _import(self) -> None:
+        """When it has forked a first process, which tells who it is, it has imported everything."""
+        if self._end is not None:
+            os.close(self._end)
+            self._end = None
+        told, tell = Pipe(duplex=False)
+        with _held_back(), suppress(OSError, EOFError), told:
+            with tell:
+                first = _context.Process(target=_tell_parent, args=(tell,))
+                first.start()
+            self._end = _end_of(told.recv())
+            first.join()
+
+
+def _tell_parent(tell: Connection) -> None:
+    tell.send(os.getppid())
 
 
 class Worker(Process):
@@ -88,7 +128,7 @@ class Worker(Process):
             failures: how many before it, one after another, failed to start or lived briefly.
         """
         super().__init__(config, sockets)
-        self.process = _forks.Process(target=self.target, args=(sockets,), name=f"worker-{place}")
+        self.process = _context.Process(target=self.target, args=(sockets,), name=f"worker-{place}")
         self.place, self.failures = place, failures
         self.report: Report | None = None
         self.failure: str | None = None
@@ -96,6 +136,7 @@ class Worker(Process):
         self.due = time.monotonic() + _pause_s(failures)
         self._drain_delay_s = drain_delay_s
         self._asked = False
+        self._end: int | None = None
 
     @property
     def warm(self) -> bool:
@@ -114,6 +155,19 @@ class Worker(Process):
             raise
         self._began = self._heard = time.monotonic()
         self._patience_s = BOOT_S + HUNG_S
+        with suppress(OSError):  # else it has ended already
+            self._end = _end_of(self.process.pid or 0)
+
+    @property
+    def sentinel(self) -> int:
+        """Is readable once the process has ended."""
+        found: int = self.process.sentinel if self._end is None else self._end
+        return found
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process does, whoever has ended that it was forked from."""
+        return not wait([self.sentinel], 0)
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         self.parent_conn.close()  # the supervisor has the other copy: when it ends, so does the pipe
@@ -144,7 +198,7 @@ class Worker(Process):
 
     def is_alive(self, timeout: float = inf) -> bool:
         """Whether it runs, can serve, and has not been silent for too long, or for `timeout` seconds. Never waits."""
-        if not self.process.is_alive():
+        if not self.runs:
             return False
         with suppress(OSError, EOFError):
             while self.parent_conn.poll():
@@ -159,17 +213,35 @@ class Worker(Process):
                 self.parent_conn.send(workers)
                 self._asked = True
 
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.runs:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid or 0, number)
+        self.parent_conn.close()
+        self.child_conn.close()
+
     def end(self) -> tuple[str, str]:
         """How it ended, for the metrics and in words; it is killed if it runs."""
-        status = self.exitcode
+        ran = self.runs
         self.kill()
-        self.process.join()
+        wait([self.sentinel], KILLED_S)
+        self.process.join(TOLD_S)
+        status = self.exitcode
+        if self._end is not None:
+            os.close(self._end)
+            self._end = None
         if self.failure is not None:
             return "status", f"cannot start: {self.failure}"
-        if status is None:
+        if ran:
             return "hung", f"was silent for {self._patience_s} s and was killed"
-        if status == UNKNOWN:
-            return "status", "ends, since the process that it was forked from has ended"
+        if status is None or status == UNKNOWN:
+            return "status", "ended, and the process that could tell how has ended too"
         if status >= 0:
             return "status", f"ended with status {status}"
         name = signal.Signals(-status).name
@@ -212,7 +284,7 @@ class Supervisor(Multiprocess):
         self._port_is_left, self._port_is_held = Pipe(duplex=False)  # the second end, until it is closed
         self._workers: list[Worker] = []
         self._exits = Counter[str]()  # by reason
-        self._imported = Event()
+        self._forks = Forks()
         self._vain = 0  # how many that ended last were never warm
         self._stop_s = drain_delay_s + (config.timeout_graceful_shutdown or 0) + STOP_MARGIN_S
         # A signal makes the first of them readable, and so ends the wait below.
@@ -223,7 +295,6 @@ class Supervisor(Multiprocess):
 
     def run(self) -> None:
         self._workers = [self._worker(place) for place in range(self.processes_num)]
-        Thread(target=_import, args=[self._imported], daemon=True).start()
         try:
             self._supervise()
         finally:  # workers that nobody supervises would be waited for in vain
@@ -240,7 +311,7 @@ class Supervisor(Multiprocess):
             if not announced and len(reports) == len(self._workers):
                 announced = True
                 self._announce(reports[0])
-            wait([self._wake, *(worker.process.sentinel for worker in self._running())], 0.2 if announced else 0.05)
+            wait([self._wake, *(worker.sentinel for worker in self._running())], 0.2 if announced else 0.05)
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
             self.handle_signals()
@@ -254,7 +325,7 @@ class Supervisor(Multiprocess):
             if self.should_exit.is_set():
                 return
             if worker.pid is None:
-                if self._imported.is_set() and time.monotonic() >= worker.due:
+                if time.monotonic() >= worker.due and self._forks.ready():
                     self._start(worker)
                 continue
             if worker.is_alive():
@@ -323,16 +394,17 @@ class Supervisor(Multiprocess):
         for worker in self._running():
             worker.terminate()
         deadline = time.monotonic() + self._stop_s
-        while left := [worker for worker in self._running() if worker.exitcode is None]:
+        while left := [worker for worker in self._running() if worker.runs]:
             late = time.monotonic() >= deadline
             if late or signal.SIGINT in self.signal_queue:  # since the signal that began the stop
                 for worker in left:
                     if late:
                         logger.error("worker %s does not stop, and is killed", worker.pid)
-                    worker.process.kill()
-                    worker.process.join()
+                    worker.kill()
+                for worker in left:
+                    wait([worker.sentinel], KILLED_S)
                 return
-            wait([self._wake, *(worker.process.sentinel for worker in left)], max(0.0, deadline - time.monotonic()))
+            wait([self._wake, *(worker.sentinel for worker in left)], max(0.0, deadline - time.monotonic()))
             with suppress(BlockingIOError):
                 self._wake.recv(4096)
 

@@ -85,6 +85,18 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
+def test_what_needs_a_temporary_file_has_memory_where_nothing_else_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "SHARED_MEMORY", str(tmp_path))
+    monkeypatch.setenv(metrics.FOLDER, "")
+    with SharedFigures(2):
+        assert tempfile.gettempdir() == str(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        tempfile.gettempdir()
+
+
+@pytest.mark.usefixtures("nowhere")
 def test_a_machine_on_which_nothing_can_be_written_is_told_of_in_a_line() -> None:
     with (
         pytest.raises(ReparamError, match=r"expected .*nowhere or a folder .*, found neither: .*No usable"),

@@ -21,24 +21,23 @@ REPORT: Any = {"address": "here"}
 class Played(Worker):
     """A worker without a process."""
 
+    runs, sentinel = True, -1
+
     class process:  # noqa: N801  as the worker's
         name, pid, exitcode = "worker-0", 1, None
 
         @staticmethod
-        def is_alive() -> bool:
-            return True
-
-        @staticmethod
-        def kill() -> None:
+        def join(timeout: float) -> None:
             """There is none."""
-
-        join = kill
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.process = Played.process  # type: ignore[assignment]
+        self.process = Played.process
         self._began = self._heard = supervisor.time.monotonic()
         self._patience_s = BOOT_S + HUNG_S
+
+    def _send(self, number: signal.Signals) -> None:
+        """Nobody hears it."""
 
     def says(self, report: Any = None, failure: str | None = None) -> None:
         """What it answers a ping."""
@@ -73,6 +72,7 @@ def of_two(
     monkeypatch.setattr(figures, "SHARED_MEMORY", str(tmp_path))
     monkeypatch.setattr(supervisor, "Worker", Played)
     monkeypatch.setattr(metrics, "forget", lambda _: None)
+    monkeypatch.setattr(supervisor, "wait", lambda *_: [])
     monkeypatch.setenv(metrics.FOLDER, "")
     with socket.socket() as listener, SharedFigures(2) as shared:
         config = uvicorn.Config("app.main:app", workers=2)

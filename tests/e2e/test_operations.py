@@ -326,47 +326,90 @@ main()
 """
 
 
-def test_workers_are_replaced_when_the_process_that_they_are_forked_from_ends(tmp_path: Path) -> None:
+def test_the_others_serve_on_while_the_system_has_no_process_for_another(tmp_path: Path) -> None:
+    """Nor does it matter to them that the process ends from which they were forked."""
     log, none_is_left, port = tmp_path / "log", tmp_path / "none", free_port()
     url = f"http://127.0.0.1:{port}"
     serve = ["serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp", str(none_is_left)]
+    with log.open("w") as out:
+        process = subprocess.Popen([sys.executable, "-c", WITHOUT_PROCESSES, *serve], cwd=ROOT, stderr=out, text=True)
 
     def end_forks() -> None:
         forks = forks_of(process.pid)
         assert forks is not None
         os.kill(forks, signal.SIGKILL)
 
-    def new(before: set[int]) -> bool:
-        assert get(f"{url}/v1/sample").status_code == 200
-        now = workers_of(process.pid)
-        return len(now) == 2 and not now & before and "reparam_workers_ready 2.0\n" in get(f"{url}/metrics").text
+    def both_serve() -> bool:
+        return "reparam_workers_ready 2.0\n" in get(f"{url}/metrics").text
 
-    with log.open("w") as out:
-        process = subprocess.Popen([sys.executable, "-c", WITHOUT_PROCESSES, *serve], cwd=ROOT, stderr=out, text=True)
     try:
         wait_until_ready(url, process)
         wait_for(lambda: "Reparam\n" in log.read_text())
-        before = workers_of(process.pid)
+        one, other = workers_of(process.pid)
         end_forks()
-        wait_for(lambda: new(before))
-        assert log.read_text().count("ends, since the process that it was forked from has ended") == 2
-
-        before = workers_of(process.pid)
-        none_is_left.touch()  # where the system has no process for another
-        end_forks()
-        wait_for(lambda: "a worker cannot be started" in log.read_text())
-        none_is_left.unlink()
-        wait_for(lambda: new(before))
+        none_is_left.touch()
+        os.kill(one, signal.SIGKILL)
+        wait_for(lambda: log.read_text().count("a worker cannot be started") == 3 or process.poll() is not None)
+        assert get(f"{url}/readyz").status_code == 200
+        assert f"worker {one} ended, and the process that could tell how has ended too" in log.read_text()
+        assert f"worker {other} " not in log.read_text()
         process.send_signal(signal.SIGHUP)  # is heard
         wait_for(lambda: "mnist-mlp: not changed" in log.read_text())
+        none_is_left.unlink()
+        wait_for(both_serve)
+        assert f"worker {other} " not in log.read_text()
 
+        (new,) = workers_of(process.pid)
+        end_forks()
+        os.kill(new, signal.SIGKILL)
+        wait_for(lambda: workers_of(process.pid) - {new} and both_serve())  # it is forked from a third one
+
+        serving = {other} | workers_of(process.pid)
         none_is_left.touch()  # nor does the service wait for ever
         end_forks()
+        for pid in serving:
+            os.kill(pid, signal.SIGKILL)
         assert process.wait(60) == 3
     finally:
         process.kill()
         process.wait()
     assert "Traceback" not in log.read_text()
+
+
+def test_a_signal_to_all_of_its_processes_is_one_to_it(tmp_path: Path) -> None:
+    """As a terminal and systemd send them; in a folder whose modules have the names of those that it imports."""
+    log, port = tmp_path / "log", free_port()
+    for name in ("app", "torch", "uvloop"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('another one')")
+    command = [REPARAM, "serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp"]
+
+    def start(drain_delay_s: int) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"REPARAM_DRAIN_DELAY_S": str(drain_delay_s)}
+        with log.open("w") as out:
+            return subprocess.Popen(
+                command, cwd=tmp_path, env=environment, stdout=out, stderr=out, start_new_session=True
+            )
+
+    process = start(3)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        wait_for(lambda: "Reparam\n" in log.read_text())
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGTERM)
+        time.sleep(1)
+        assert get(f"http://127.0.0.1:{port}/v1/sample").status_code == 200
+        assert process.wait(STOP_S) == 0 and time.monotonic() - began > 3
+        assert "Traceback" not in log.read_text()
+
+        process = start(0)
+        wait_for(lambda: forks_of(process.pid) is not None)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(STOP_S) == 0
+        assert "Traceback" not in log.read_text()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_service_of_which_no_worker_can_start_ends(tmp_path: Path) -> None:
