@@ -74,6 +74,8 @@ class Forks:
 
     def ready(self) -> bool:
         """Whether a worker can be started without a wait. Else what it needs is imported, in a thread."""
+        if sys.platform != "linux":
+            return True
         if self._thread is not None:
             if self._thread.is_alive():
                 return False
@@ -91,7 +93,7 @@ class Forks:
             os.close(self._end)
             self._end = None
         told, tell = Pipe(duplex=False)
-        with _held_back(), suppress(OSError, EOFError), told:
+        with suppress(OSError, EOFError), told, _held_back():
             with tell:
                 first = _context.Process(target=_tell_parent, args=(tell,))
                 first.start()
