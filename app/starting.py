@@ -22,6 +22,7 @@ from app.protocol import BoundedProtocol
 from app.settings import Settings
 from models.files import checkpoint_folder
 
+ON_ITS_WAY_S = 1  # how long a first request may take from its connection on
 LIVE: dict[str, dict[str, object]] = {"/healthz": {"status": "alive"}, "/v2/health/live": {"live": True}}
 
 
@@ -92,12 +93,15 @@ class Starting:
             listener.close()
         self._closed.set()
         await acceptor.wait_closed()
-        for accepted in list(state.connections):  # the first request of a silent one would be told `starting`
-            if isinstance(accepted, BoundedProtocol) and accepted.silent:
-                accepted.transport.close()
-        # Each of the others ends with its answer, or when it has sent nothing for too long.
+        # Each connection ends with its answer. One that has sent nothing, and has nothing on its way, is closed: its
+        # first request would be told `starting` by a service that is not.
+        late = self._loop.time() + ON_ITS_WAY_S
         while state.connections and not self._leaving.is_set():
             await asyncio.sleep(0.05)
+            if self._loop.time() > late:
+                for accepted in list(state.connections):
+                    if isinstance(accepted, BoundedProtocol) and accepted.silent:
+                        accepted.transport.close()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer: Response

@@ -109,6 +109,15 @@ def test_a_connection_that_was_silent_is_closed_for_its_first_request_is_the_ser
         assert silent.recv(65536) == b""
 
 
+def test_a_request_that_is_on_its_way_when_it_ends_is_answered(listener: socket.socket) -> None:
+    address = listener.getsockname()
+    with _starting(listener) as starting, socket.create_connection(address, timeout=60) as early:
+        httpx.get(f"{_url(listener)}/healthz", timeout=60)  # by then the other one is accepted, too
+        starting.close()
+        early.sendall(b"GET /readyz HTTP/1.1\r\nhost: me\r\n\r\n")
+        assert early.recv(65536).startswith(b"HTTP/1.1 503 ")
+
+
 def test_afterwards_the_port_is_another_ones_and_who_was_accepted_is_still_answered(listener: socket.socket) -> None:
     address = listener.getsockname()
     with _starting(listener) as starting, socket.create_connection(address, timeout=60) as early:
