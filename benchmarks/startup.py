@@ -55,18 +55,24 @@ def _start(workers: int, *arguments: str) -> Start:
         wait_until_ready(url, process)
         ready_s = time.perf_counter() - began
         while len(before := polling(process.pid, port)) < workers:
-            time.sleep(0.02)
+            _go_on(process)
         resident_mb = proportional_bytes(process.pid) / 1e6
         if workers == 1:
             return Start(ready_s, resident_mb, None)
         began = time.perf_counter()
         os.kill(before[0], signal.SIGKILL)
         while len(after := polling(process.pid, port)) < workers or before[0] in after:
-            time.sleep(0.02)
+            _go_on(process)
         return Start(ready_s, resident_mb, time.perf_counter() - began)
     finally:
         process.terminate()
         process.wait()
+
+
+def _go_on(process: subprocess.Popen[str]) -> None:
+    if process.poll() is not None:
+        raise SystemExit(f"expected a service, found that it ended with status {process.returncode}")
+    time.sleep(0.02)
 
 
 if __name__ == "__main__":
