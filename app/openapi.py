@@ -19,7 +19,6 @@ from app.engine import Capability, Engine, Model
 from app.errors import PROBLEM_JSON, speaks_oip
 from app.images import read_image
 from app.oip.schemas import Error, IndexRequest, InferRequest
-from app.queries import MAX_COLUMNS
 from app.schemas import ImageFiles, ImagePixels, Latents, Problem, SampleRequest
 from app.settings import Settings
 
@@ -57,7 +56,7 @@ NEEDED: dict[str, set[Capability]] = {
 NUMBERS: dict[str, Callable[[Settings], int]] = {
     "count": lambda settings: settings.max_samples,
     "steps": lambda settings: settings.max_steps,
-    "size": lambda settings: min(MAX_COLUMNS, isqrt(settings.max_samples)),
+    "size": lambda settings: isqrt(settings.max_samples),
 }
 LISTS = {"images": "max_images", "pixels": "max_images", "latents": "max_latents"}
 
@@ -132,7 +131,8 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
 def _bound(name: str, schema: dict[str, Any], settings: Settings) -> None:
     """Say what the settings take at most, where they bound what is called so."""
     if name in NUMBERS and schema.get("type") == "integer":
-        schema["maximum"] = NUMBERS[name](settings)
+        most = NUMBERS[name](settings)
+        schema["maximum"] = min(most, schema.get("maximum", most))
     elif name in LISTS:
         schema["maxItems"] = getattr(settings, LISTS[name])
 

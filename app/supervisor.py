@@ -175,11 +175,9 @@ class Worker(Process):
         self.parent_conn.close()  # the supervisor has the other copy: when it ends, so does the pipe
         self.config.configure_logging()
         self._server = Server(self.config, self._drain_delay_s, self._take_over, tell_failure=self._fail)
-        signal.signal(signal.SIGHUP, self._server.handle_reload)
-        for stop in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(stop, self._server.handle_exit)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-        super().target(sockets)
+        with self._server.capture_signals():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+            super().target(sockets)
 
     def _take_over(self, engine: "Engine") -> None:
         self.report = self._describe(engine)
@@ -215,16 +213,21 @@ class Worker(Process):
                 self.parent_conn.send(workers)
                 self._asked = True
 
-    def terminate(self) -> None:
-        self._send(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._send(signal.SIGKILL)
-
-    def _send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """A signal, if it runs."""
         if self.runs:
             with suppress(ProcessLookupError):
                 os.kill(self.process.pid or 0, number)
+
+    def terminate(self) -> None:
+        self.send(signal.SIGTERM)
+        self._hang_up()
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self.parent_conn.close()
         self.child_conn.close()
 
@@ -313,9 +316,7 @@ class Supervisor(Multiprocess):
             if not announced and len(reports) == len(self._workers):
                 announced = True
                 self._announce(reports[0])
-            wait([self._wake, *(worker.sentinel for worker in self._running())], 0.2 if announced else 0.05)
-            with suppress(BlockingIOError):
-                self._wake.recv(4096)
+            self._rest(self._running(), 0.2 if announced else 0.05)
             self.handle_signals()
 
     def keep_subprocess_alive(self) -> None:
@@ -371,8 +372,7 @@ class Supervisor(Multiprocess):
         if not self._running():
             logger.info("SIGHUP: no worker has read a model yet that could be read anew")
         for worker in self._running():
-            with suppress(ProcessLookupError):
-                os.kill(worker.process.pid or 0, signal.SIGHUP)
+            worker.send(signal.SIGHUP)
 
     def handle_ttin(self) -> None:
         logger.warning("the number of workers is fixed: set REPARAM_WORKERS and start again")
@@ -406,9 +406,13 @@ class Supervisor(Multiprocess):
                 for worker in left:
                     wait([worker.sentinel], KILLED_S)
                 return
-            wait([self._wake, *(worker.sentinel for worker in left)], max(0.0, deadline - time.monotonic()))
-            with suppress(BlockingIOError):
-                self._wake.recv(4096)
+            self._rest(left, max(0.0, deadline - time.monotonic()))
+
+    def _rest(self, workers: list[Worker], seconds: float) -> None:
+        """Until one of these workers ends, a signal comes, or so many seconds have passed."""
+        wait([self._wake, *(worker.sentinel for worker in workers)], seconds)
+        with suppress(BlockingIOError):
+            self._wake.recv(4096)
 
 
 def _pause_s(failures: int) -> float:

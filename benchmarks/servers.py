@@ -16,7 +16,7 @@ from typing import IO
 import httpx
 
 from benchmarks.calls import BenchmarkError
-from tests.e2e.server import REPARAM, free_port, get
+from tests.e2e.server import REPARAM, children, free_port, get
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 180, 30
@@ -124,10 +124,8 @@ def polling(pid: int, port: int) -> tuple[int, ...]:
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    with suppress(OSError):  # it ended meanwhile
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _tree(int(child))
+    for child in children(pid):
+        yield from _tree(child)
 
 
 def _polled(pid: int) -> set[str]:

@@ -56,11 +56,8 @@ def evaluate(
         CheckpointError: if the model gives what is not finite.
     """
     check_samples(samples)
-    x, fitting = pixels(digits, model), None
-    _check_labels(digits)
-    if training is not None:
-        _check_labels(training)
-        fitting = pixels(training, model)[:TRAINING]
+    x = _labelled(digits, model)
+    fitting = None if training is None else _labelled(training, model)[:TRAINING]
     other = None if unlike is None else pixels(unlike, model)
     if fitting is not None:
         for name, given in (("test", x), ("training", fitting)):
@@ -105,10 +102,12 @@ def pixels(digits: Digits, model: Autoencoder) -> Tensor:
     return x
 
 
-def _check_labels(digits: Digits) -> None:
+def _labelled(digits: Digits, model: Autoencoder) -> Tensor:
+    """`pixels`, of digits that have labels. Raises: InputError: if not each has one."""
     labels = np.asarray(digits.labels)
     if labels.shape != (len(digits.images),) or labels.dtype.kind not in "iu":
         raise InputError(
             f"expected a whole number for each of the {len(digits.images)} images as its label, found "
             f"{labels.dtype} {labels.shape}"
         )
+    return pixels(digits, model)

@@ -36,7 +36,7 @@ class Played(Worker):
         self._began = self._heard = supervisor.time.monotonic()
         self._patience_s = BOOT_S + HUNG_S
 
-    def _send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Nobody hears it."""
 
     def says(self, report: Any = None, failure: str | None = None) -> None:

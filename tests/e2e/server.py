@@ -53,7 +53,7 @@ def wait_for(what: Callable[[], object], seconds: float = START_S) -> None:
 
 def forks_of(supervisor: int) -> int | None:
     """The one of its children that workers are forked from, once there is one."""
-    for pid in _children(supervisor):
+    for pid in children(supervisor):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return pid
@@ -63,18 +63,16 @@ def forks_of(supervisor: int) -> int | None:
 def workers_of(supervisor: int) -> set[int]:
     """The processes that serve."""
     forks = forks_of(supervisor)
-    return _children(forks) if forks is not None else set()
+    return children(forks) if forks is not None else set()
 
 
-def _children(pid: int) -> set[int]:
-    """Whatever thread of it they are of."""
+def children(pid: int) -> set[int]:
+    """A process's, whatever thread of it they are of."""
+    found: set[int] = set()
     with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-        return {
-            int(child)
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-            for child in (thread / "children").read_text().split()
-        }
-    return set()
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found.update(map(int, (thread / "children").read_text().split()))
+    return found
 
 
 @contextmanager
