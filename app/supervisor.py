@@ -68,7 +68,6 @@ class Forks:
     """The process that workers are forked from. Where it ends they go on, and another one is started for the next."""
 
     def __init__(self) -> None:
-        os.environ["PYTHONSAFEPATH"] = "1"  # it imports what this process would, and nothing from the current folder
         self._thread: Thread | None = None
         self._end: int | None = None
 
@@ -83,6 +82,7 @@ class Forks:
             return True  # if that failed, the worker's start meets it again, and can tell
         if self._end is not None and not wait([self._end], 0):
             return True
+        os.environ["PYTHONSAFEPATH"] = "1"  # it imports what this process would, and nothing from the current folder
         self._thread = Thread(target=self._import, daemon=True)
         self._thread.start()
         return False
