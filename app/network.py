@@ -12,7 +12,7 @@ from app.compiled import Compiled
 from models import novelty
 from models.autoencoder import Autoencoder
 from models.errors import ReparamError
-from models.networks import ResidualDecoder, ResidualEncoder
+from models.networks import ResidualDecoder, ResidualEncoder, lay_out
 
 Array = npt.NDArray[np.float32]
 Device = Literal["cpu", "cuda", "auto"]
@@ -71,6 +71,7 @@ class Network:
         self._model = model.to(device)
         if runtime == "openvino" and device.type == "cpu":
             _compile(model)
+        lay_out(model)
         self._image_shape, self._draws, self._device = image_shape, draws, device
         row_s = self._row_s()
         cheap = device.type == "cpu"

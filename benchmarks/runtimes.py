@@ -27,7 +27,7 @@ from benchmarks.calls import BenchmarkError  # noqa: E402
 from models.checkpoint import load_checkpoint  # noqa: E402
 from models.files import ZOO  # noqa: E402
 from models.kinds import build  # noqa: E402
-from models.networks import MLP  # noqa: E402
+from models.networks import MLP, lay_out  # noqa: E402
 from models.training import load_recipe  # noqa: E402
 
 Array = npt.NDArray[np.float32]
@@ -40,6 +40,7 @@ RECIPES = Path(__file__).resolve().parent.parent / "models" / "recipes"
 
 
 def eager(encoder: nn.Module) -> Run:
+    lay_out(encoder)
     return _torch(encoder)
 
 

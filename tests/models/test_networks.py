@@ -170,8 +170,10 @@ def _served(network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) ->
         return network(x)
 
 
+@pytest.mark.parametrize("intel", [False, True])
 @pytest.mark.parametrize("shape", [(5,), (20_000,), (16, 32, 14, 14)])
-def test_elu_is_torchs(shape: tuple[int, ...]) -> None:
+def test_elu_is_torchs(shape: tuple[int, ...], intel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_INTEL", intel)
     x = 10 * torch.randn(shape)
     x.flatten()[:5] = torch.tensor([0.0, -1e-30, float("inf"), float("-inf"), float("nan")])
     expected = F.elu(x.double()).float()
@@ -197,6 +199,17 @@ def test_a_linear_layer_is_torchs_however_many_rows(
     expected = F.linear(x.double(), layer.weight.double(), layer.bias.double()).float()
     torch.testing.assert_close(_served(layer, x), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("intel", [False, True])
+def test_weights_may_lie_otherwise_where_it_is_quicker(intel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_INTEL", intel)
+    layer = Linear(784, 256)
+    weight, x = layer.weight.detach().clone(), torch.rand(14, 784)
+    before = _served(layer, x)
+    networks.lay_out(layer)
+    assert torch.equal(layer.weight, weight) and layer.weight.is_contiguous() != intel
+    torch.testing.assert_close(_served(layer, x), before, rtol=1e-5, atol=1e-6)
 
 
 def test_a_linear_layer_of_many_rows_learns_and_is_cast() -> None:
