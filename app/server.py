@@ -157,6 +157,8 @@ class Server(uvicorn.Server):
             acceptor.close()
             await acceptor.wait_closed()  # uvicorn then asks every connection there is to end
         await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn has not told the application then, which would be cut off and say so
+            await self.lifespan.shutdown()
         self._share()
 
     def _share(self) -> None:

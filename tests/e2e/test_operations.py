@@ -457,18 +457,22 @@ def test_a_second_interrupt_ends_it_at_once(workers: str) -> None:
     with subprocess.Popen(
         [REPARAM, "serve", "--port", str(port), "--workers", workers, "--model", "mnist-mlp"],
         env=os.environ | {"REPARAM_DRAIN_DELAY_S": "120"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, process)
-            process.send_signal(signal.SIGINT)
-            wait_for(lambda: get(f"{url}/readyz").status_code == 503)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            with socket.create_connection(("127.0.0.1", port)) as slow:
+                slow.sendall(b"POST /v1/encode HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n1234")
+                process.send_signal(signal.SIGINT)
+                wait_for(lambda: get(f"{url}/readyz").status_code == 503)
+                process.send_signal(signal.SIGINT)
+                output, _ = process.communicate(timeout=30)
         finally:
             process.kill()
+    assert process.returncode == 0 and "Traceback" not in output, output
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
