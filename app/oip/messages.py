@@ -52,7 +52,7 @@ def parse(
         header_length: how many bytes the JSON object takes, the header Inference-Header-Content-Length; None: all. 0:
             there is none, and the body is the one input's bytes.
         tensors: the inputs that the function takes.
-    Raises: MalformedError.
+    Raises: MalformedError. LimitError: if it has too many values.
     """
     length = _header_length(header_length, len(body))
     if length == 0 and header_length is not None:
@@ -80,7 +80,7 @@ def parse(
 
 
 def read_ready(body: bytes | bytearray, max_json_bytes: int) -> bool:
-    """Whether a request for the repository's index asks for the ready models alone. Raises: MalformedError."""
+    """Whether a request for the index asks for the ready models alone. Raises: MalformedError; LimitError."""
     if not body:
         return False
     return _flag("ready", load_object(body, max_json_bytes).get("ready", False))
