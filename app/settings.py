@@ -148,8 +148,8 @@ class Settings(BaseSettings):
     )
     max_json_bytes: PositiveInt = Field(
         8 * 2**20,
-        description="Largest request body that is JSON, which takes a processor ten times as long to read; a quarter "
-        "of it is the most values in one.",
+        description="Largest request body that is JSON, which takes a processor ten times as long to read; a value in "
+        "it counts for 4 bytes at least, and a list for 24.",
     )
     max_images: PositiveInt = Field(10_000, description="Most images in a request.")
     max_pixels: PositiveInt = Field(
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     )
     log_format: LogFormat = Field("text", description="A line of the log is `text`, or an object of `json`.")
     log_level: LogLevel = Field("info", description="`debug`, `info`, `warning` or `error`: the least that is logged.")
-    access_log: bool = Field(True, description="Whether each request is a line of the log.")
+    access_log: bool = Field(True, description="Whether each request is a line of the log, at `info`.")
     metrics: bool = Field(True, description="Whether `GET /metrics` answers.")
     otlp_endpoint: Collector | None = Field(
         None,

@@ -231,15 +231,31 @@ def _making(config: CheckpointConfig) -> str:
     measuring = f".venv/bin/reparam evaluate runs/{name}/checkpoint --data data/mnist{''.join(options)} --update\n"
     if "test_data" in metrics:  # which not everybody has
         measuring = unlike = ""
+    first = "".join([_command(earlier) + "\n" for earlier in _before(name)])
+    if first:
+        before = f"\n\nIt begins with the weights in `{start}`, which the runs before its own make, one from another."
     return (
         "## Making it again\n\n"
         "```bash\n"
         ".venv/bin/pip install -c constraints.txt -e '.[train]'\n"
         ".venv/bin/reparam data fetch --to data/mnist\n"
-        f".venv/bin/reparam train models/recipes/{name}.toml --data data/mnist --out runs/{name}{threads}\n"
+        f"{first}{_command(name)}{threads}\n"
         f"{measuring}```{before}\n\n"
         f"{SAME}{unlike}"
     )
+
+
+def _command(name: str) -> str:
+    return f".venv/bin/reparam train models/recipes/{name}.toml --data data/mnist --out runs/{name}"
+
+
+def _before(name: str) -> list[str]:
+    """The shipped recipes whose runs a shipped one begins with, one from another, the earliest first."""
+    start = Path(load_recipe(RECIPES / f"{name}.toml").start or "")
+    earlier = start.parent.name
+    if start != Path("runs") / earlier / "checkpoint" or not (RECIPES / f"{earlier}.toml").exists():
+        return []
+    return [*_before(earlier), earlier]
 
 
 def _is_shipped(name: str, recorded: object) -> bool:

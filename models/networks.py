@@ -122,7 +122,7 @@ class Linear(nn.Linear):
 
 
 def lay_out(network: nn.Module) -> None:
-    """Have the weights of linear layers, which are to stay as they are, lie in memory as they are taken the quickest."""
+    """Have the weights of linear layers, which are to stay as they are, lie in memory as they are read soonest."""
     for layer in network.modules():
         if isinstance(layer, Linear) and _INTEL and layer.weight.device.type == "cpu":
             layer.weight.data = layer.weight.data.t().contiguous().t()

@@ -1,11 +1,13 @@
+import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.card import METRICS, RECIPES, render_card
 from models.config import CheckpointConfig, ModelConfig, Weights
-from models.recipe import Recipe, recorded
+from models.recipe import Recipe, load_recipe, recorded
 from tests.models.tiny import CONFIG
 
 TRAINING = {
@@ -159,6 +161,17 @@ def test_the_card_says_what_was_maximised_and_from_where() -> None:
         assert rows(card)["objective"] == said
         assert rows(card)["started from"] == f"runs/one/checkpoint, sha256 {'cd' * 32}"
         assert "weights in `runs/one/checkpoint`, which come first" in card
+
+
+@pytest.mark.parametrize("name", ["mnist-conv", "mnist-flow", "mnist-mlp"])
+def test_a_shipped_models_card_makes_first_what_it_begins_with(zoo: Path, name: str) -> None:
+    card = (zoo / name / "README.md").read_text()
+    runs = re.findall(r"reparam train (\S+) .*--out (\S+)", card)
+    assert runs[-1][0] == f"models/recipes/{name}.toml"
+    made: list[str | None] = [None]
+    for path, out in runs:
+        assert load_recipe(RECIPES.parent.parent / path).start == made[-1]
+        made.append(f"{out}/checkpoint")
 
 
 @pytest.mark.parametrize(
