@@ -351,7 +351,10 @@ class Engine:
         self.models = {model.name: model for model in models}
         self.default = default or models[0].name
         if self.default not in self.models:
-            raise CheckpointError(f"default_model: expected one of {', '.join(self.models)}, found {self.default!r}")
+            raise CheckpointError(
+                f"default_model (set by REPARAM_DEFAULT_MODEL): expected one of {', '.join(self.models)}, "
+                f"found {self.default!r}"
+            )
         for name in self.models:
             metrics.served(name)
 

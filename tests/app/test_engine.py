@@ -39,6 +39,12 @@ def test_a_result_does_not_depend_on_the_neighbours(
     asyncio.run(main())
 
 
+def test_a_default_that_is_not_served_is_told_by_its_setting(zoo: Path) -> None:
+    said = r"default_model \(set by REPARAM_DEFAULT_MODEL\): expected one of mnist-mlp, found 'mine'"
+    with pytest.raises(CheckpointError, match=said):
+        Engine.load([zoo / "mnist-mlp"], "mine")
+
+
 def test_one_input_out_of_range_does_not_fail_its_neighbours(zoo: Path) -> None:
     model = Engine.load([zoo / "mnist-mlp"]).model()
     good, bad = np.zeros((1, 50), np.float32), np.full((1, 50), 3e38, np.float32)
