@@ -232,8 +232,6 @@ def _making(config: CheckpointConfig) -> str:
     if "test_data" in metrics:  # which not everybody has
         measuring = unlike = ""
     first = "".join([_command(earlier) + "\n" for earlier in _before(name)])
-    if first:
-        before = f"\n\nIt begins with the weights in `{start}`, which the runs before its own make, one from another."
     return (
         "## Making it again\n\n"
         "```bash\n"
