@@ -14,6 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # the models of tests are tiny: two threads would mostly wait for each other
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """What a test draws without a generator, the weights of a new model say, is the same every time."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def mnist() -> Path:
     """A folder with 2,000 real MNIST training digits and 1,000 test digits, in MNIST's own four files."""

@@ -32,11 +32,6 @@ def images(count: int = 5) -> Tensor:
     return torch.rand(count, 24, generator=seeded())
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("kind", ["ae", "dae"])
 def test_an_image_has_one_code_and_no_variance(kind: str) -> None:
     model = build(config(kind, **({"corruption": {"masking": 0.5}} if kind == "dae" else {})))

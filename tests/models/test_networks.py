@@ -18,11 +18,6 @@ def residual(*channels: int, blocks: int = 1) -> ResidualSpec:
     return ResidualSpec(channels=channels, blocks=(blocks,) * len(channels))
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("sizes", [(3, 2), (5, 7, 4), (784, 256, 100), (2, 9, 3, 8, 1)])
 def test_there_is_a_linear_layer_from_each_size_to_the_next(sizes: tuple[int, ...]) -> None:
     layers = [layer for layer in MLP(sizes).modules() if isinstance(layer, nn.Linear)]
