@@ -18,10 +18,11 @@ import numpy.typing as npt
 from app import metrics
 from app.batching import Columns, Lane, Observer, Rows
 from app.interpolation import Way, linear, spherical
-from app.network import Device, Network, Runtime, find_device, limit_threads
+from app.network import Network, Runtime, limit_threads
 from app.stages import spend
 from models import novelty
 from models.checkpoint import LatentMap, load_checkpoint, read_outline
+from models.device import Device, find_device
 from models.errors import (
     CheckpointError,
     InputError,

@@ -11,29 +11,15 @@ import torch
 from app.compiled import Compiled
 from models import novelty
 from models.autoencoder import Autoencoder
-from models.errors import ReparamError
 from models.networks import ResidualDecoder, ResidualEncoder, lay_out
 
 Array = npt.NDArray[np.float32]
-Device = Literal["cpu", "cuda", "auto"]
 Runtime = Literal["torch", "openvino"]
 
 SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 56, 64, 128, 256, 512)  # rows of a pass
 LARGEST = 64  # in a thread; a score counts its draws
 PROBED = 16  # rows: so many arrive together under load
 CHEAP_S = 0.008  # what a pass may take on the event loop, if one of the rows probed does not take more
-
-
-class DeviceError(ReparamError):
-    """The device that was asked for is not there."""
-
-
-def find_device(wanted: Device) -> torch.device:
-    """Where the models run. Raises: DeviceError."""
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
-        raise DeviceError("device: expected a CUDA device that this build of torch can use, found none")
-    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
 def limit_threads(threads: int) -> None:

@@ -40,7 +40,7 @@ def describe(settings: Settings, address: str, engine: "Engine") -> Report:
     Args:
         address: http://HOST:PORT.
     """
-    from app.network import find_device  # torch, without which a supervisor tells what its workers serve
+    from models.device import find_device  # torch, without which a supervisor tells what its workers serve
 
     return {
         "address": address,

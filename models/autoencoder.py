@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar, NamedTuple, Self
 
+import torch
 from torch import Generator, Tensor, nn
 
 from models.config import ModelConfig
@@ -96,6 +97,11 @@ class Autoencoder(nn.Module, ABC):
         options: dict[str, Any] = dict(cls.Architecture.model_validate(config.architecture))
         prior = make_prior(config.prior, options["latents"]) if cls.generative else None
         return cls(config.input_shape, likelihood=make_likelihood(config.likelihood), prior=prior, **options)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
 
     @abstractmethod
     def encode(self, x: Tensor) -> Posterior:

@@ -17,6 +17,10 @@ SAME = (
     "The same recipe, data, torch, thread count and processor give the same weights to the bit; another processor "
     "rounds otherwise, and gives figures that are alike."
 )
+ALIKE = (
+    "On a GPU sums are in no fixed order: the same run again gives figures that are alike, not the same weights to the "
+    "bit."
+)
 METRICS_OF_TRAINING = ("validation_negative_elbo_nats",)  # which no evaluation measures
 # What is measured, in a reader's words; `reparam evaluate` gives the figures.
 METRICS = {
@@ -135,6 +139,7 @@ def _training(config: CheckpointConfig) -> str:
         "epochs": training.get("epochs"),
         "steps": training.get("steps"),
         "threads": training.get("threads"),
+        "device": training.get("device"),
         "commit": training.get("commit"),
         "torch": training.get("torch"),
     }
@@ -210,9 +215,11 @@ def _making(config: CheckpointConfig) -> str:
     name, metrics = config.name, config.metrics
     start = str(_part(config.training, "start").get("name", ""))
     before = f"\n\nIt begins with the weights in `{start}`, which come first." if "/" in start else ""
+    device = str(config.training.get("device", "cpu")).partition(" ")[0]
+    again = SAME if device == "cpu" else ALIKE
     # Only MNIST's own digits have a licence that is known, and only the shipped recipes are where everybody finds them.
     if "data_licence" not in config.training or not _is_shipped(name, config.training.get("recipe")):
-        return f"## Making it again\n\nIts recipe is in `config.json`, under `training`.{before}\n\n{SAME}"
+        return f"## Making it again\n\nIts recipe is in `config.json`, under `training`.{before}\n\n{again}"
     threads = f" --threads {config.training['threads']}" if "threads" in config.training else ""
     options = [
         f" --{option} {metrics[key]}"
@@ -237,9 +244,9 @@ def _making(config: CheckpointConfig) -> str:
         "```bash\n"
         ".venv/bin/pip install -c constraints.txt -e '.[train]'\n"
         ".venv/bin/reparam data fetch --to data/mnist\n"
-        f"{first}{_command(name)}{threads}\n"
+        f"{first}{_command(name)}{threads} --device {device}\n"
         f"{measuring}```{before}\n\n"
-        f"{SAME}{unlike}"
+        f"{again}{unlike}"
     )
 
 

@@ -59,10 +59,10 @@ class Corruption(Strict):
 
     def apply(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """x (N, D) in [0, 1] -> a corrupted copy, in [0, 1]."""
-        drawn = torch.rand(3, len(x), 1, generator=generator)
+        drawn = torch.rand(3, len(x), 1, generator=generator).to(x.device)
         sigma, share = self.gaussian * drawn[0], self.masking * drawn[1]
-        noisy = (x + sigma * torch.randn(x.shape, generator=generator)).clamp(0, 1)
-        masked = x * (torch.rand(x.shape, generator=generator) >= share)
+        noisy = (x + sigma * torch.randn(x.shape, generator=generator).to(x.device)).clamp(0, 1)
+        masked = x * (torch.rand(x.shape, generator=generator).to(x.device) >= share)
         if not self.masking:
             return noisy
         return torch.where(drawn[2] < 0.5, noisy, masked) if self.gaussian else masked

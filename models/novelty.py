@@ -26,7 +26,8 @@ def score(model: Autoencoder, x: Tensor, draws: int = DRAWS) -> Score:
 @torch.inference_mode()
 def fit_novelty(model: Autoencoder, held_out: Tensor) -> Novelty:
     """The quantiles of the model's surprise at training digits (N, D) that it was not trained on."""
-    surprise = torch.cat([score(model, batch).surprise for batch in held_out.split(BATCH)]).double()
+    parts = [score(model, batch.to(model.device)).surprise.cpu() for batch in held_out.split(BATCH)]
+    surprise = torch.cat(parts).double()
     quantiles = surprise.quantile(torch.linspace(0, 1, STEPS + 1, dtype=torch.float64))
     return Novelty(images=len(held_out), draws=DRAWS, quantiles=tuple(quantiles.tolist()))
 

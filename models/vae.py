@@ -49,7 +49,7 @@ class VAE(Autoencoder):
     def draw_epsilon(self, x: Tensor, generator: Generator | None = None, samples: int | None = None) -> Tensor:
         """Standard normal noise to reparameterize with: (N, Z), or (K, N, Z) for K samples."""
         shape = (len(x), self.latents) if samples is None else (samples, len(x), self.latents)
-        return torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        return torch.randn(shape, generator=generator, dtype=x.dtype).to(x.device)
 
     def elbo_terms(self, x: Tensor, epsilon: Tensor) -> Terms:
         """The two terms of the evidence lower bound, with the first by Monte Carlo.

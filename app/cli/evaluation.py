@@ -7,7 +7,7 @@ import typer
 
 from app.cli.folders import folder
 from app.cli.memory import keep_freed_memory
-from app.cli.training import DATA
+from app.cli.training import DATA, DEVICE
 
 if TYPE_CHECKING:
     from models.autoencoder import Autoencoder
@@ -26,6 +26,7 @@ def evaluate(
             help="Of the networks in the NLL: bfloat16 halves the time and moves a Bernoulli's by hundredths of a nat."
         ),
     ] = "float32",
+    device: DEVICE = "auto",
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything that is drawn.")] = 0,
     unlike: Annotated[
         Path | None,
@@ -50,6 +51,7 @@ def evaluate(
     from app.cli.progress_bar import ProgressBar
     from models.checkpoint import load_checkpoint
     from models.data import load_mnist, origin, readable
+    from models.device import find_device
     from models.errors import CheckpointError, ReparamError
     from models.evaluation import evaluate as measure
 
@@ -57,6 +59,7 @@ def evaluate(
     if out:
         import models.evaluation.report  # noqa: F401  first of all: a missing package is told at once
     loaded = load_checkpoint(checkpoint)
+    loaded.model.to(find_device(device))
     digits, training = load_mnist(data, "test"), load_mnist(data, "train")
     source = origin(data, "test")
     if unlike and not loaded.config.novelty:
@@ -166,7 +169,7 @@ def _latent_map(model: "Autoencoder", digits: "Digits") -> "LatentMap | None":
     from models.evaluation.codes import codes
     from models.evaluation.evaluate import pixels
 
-    mean = codes(model, pixels(digits, model)).numpy()
+    mean = codes(model, pixels(digits, model)).cpu().numpy()
     furthest, most = np.abs(mean).max(), np.finfo(np.float16).max
     if furthest > most:
         typer.echo(f"no map is kept: expected codes up to {most:g}, which float16 holds, found {furthest:g}", err=True)

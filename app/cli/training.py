@@ -2,13 +2,16 @@
 
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from app.cli.folders import folder
 from app.cli.memory import keep_freed_memory
 
+DEVICE = Annotated[
+    Literal["cpu", "cuda", "auto"], typer.Option(help="Where to compute; auto is a GPU if there is one.")
+]
 DATA = Annotated[Path, typer.Option(parser=folder, metavar="DIR", help="The folder with MNIST's four files.")]
 
 
@@ -23,6 +26,7 @@ def train(
         int | None,
         typer.Option(min=1, max=1024, help="CPU threads; left out, all, or as many as a resumed run began with."),
     ] = None,
+    device: DEVICE = "auto",
 ) -> None:
     """Train a model and keep its best weights.
 
@@ -31,17 +35,19 @@ def train(
     """
     from app.cli.training_bar import TrainingBar
     from models.data import load_mnist, origin
+    from models.device import find_device
     from models.errors import RecipeError
     from models.training import load_recipe
     from models.training import train as run
 
     keep_freed_memory()
+    where = find_device(device)
     plan = load_recipe(recipe)
     digits = load_mnist(data, "train")
     provenance = origin(data, "train") | {"commit": _commit()}
     bar = TrainingBar(plan)
     try:
-        end = run(plan, digits, out, resume=resume, threads=threads, provenance=provenance, reporter=bar)
+        end = run(plan, digits, out, resume=resume, threads=threads, device=where, provenance=provenance, reporter=bar)
     except RecipeError as error:
         raise RecipeError(f"{recipe}: {error}") from error
     except KeyboardInterrupt:

@@ -29,4 +29,4 @@ def as_vectors(digits: Digits) -> Tensor:
 
 def binarize(x: Tensor, generator: Generator) -> Tensor:
     """One binarization of images x (N, D) in [0, 1]: every pixel a coin of its brightness."""
-    return (torch.rand(x.shape, generator=generator) < x).float()
+    return (torch.rand(x.shape, generator=generator).to(x.device) < x).float()

@@ -37,5 +37,5 @@ def probe_figures(training: Tensor, training_labels: Labels, test: Tensor, test_
         "knn_accuracy": KNeighborsClassifier(NEIGHBOURS, algorithm="brute"),
     }
     for probe in probes.values():
-        probe.fit(training.numpy(), training_labels)
-    return {name: float(probe.score(test.numpy(), test_labels)) for name, probe in probes.items()}
+        probe.fit(training.cpu().numpy(), training_labels)
+    return {name: float(probe.score(test.cpu().numpy(), test_labels)) for name, probe in probes.items()}

@@ -80,7 +80,7 @@ def evaluate(
             seen_before = codes(model, fitting, progress)
             figures |= probe_figures(seen_before, labels, codes(model, x, progress), digits.labels)
     if isinstance(model, VAE):
-        figures |= sample_figures(model, load_classifier(), x, fitting, seed, progress)
+        figures |= sample_figures(model, load_classifier().to(model.device), x, fitting, seed, progress)
     if novelty:
         figures |= novelty_figures(model, novelty, x, other, seed, progress)
     if isinstance(model, VAE):
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def pixels(digits: Digits, model: Autoencoder) -> Tensor:
-    """Images as the model takes them: (N, D) in [0, 1].
+    """Images as the model takes them: (N, D) in [0, 1], on its device.
 
     Raises: InputError: if the digits are no images. ShapeError: if it takes another size, or one that is not MNIST's.
     """
@@ -99,7 +99,7 @@ def pixels(digits: Digits, model: Autoencoder) -> Tensor:
     if digits.images.shape[1:] != SHAPE:
         found = "x".join(map(str, digits.images.shape[1:]))
         raise ShapeError(f"expected images of 28x28 pixels, which the classifier and the pictures take, found {found}")
-    return x
+    return x.to(model.device)
 
 
 def _labelled(digits: Digits, model: Autoencoder) -> Tensor:

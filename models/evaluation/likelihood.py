@@ -36,7 +36,7 @@ def bound_figures(model: VAE, x: Tensor, generator: torch.Generator, progress: P
         progress("ELBO", done * BATCH, len(x))
         terms = model.elbo_terms(batch, model.draw_epsilon(batch, generator))
         log_likelihood += terms.log_likelihood.double().sum().item() / len(x)
-        kl = kl + terms.kl.double().sum(0) / len(x)  # (G,)
+        kl = kl + terms.kl.double().sum(0).cpu() / len(x)  # (G,)
     progress("ELBO", len(x), len(x))
     figures = {
         "test_negative_elbo_nats": kl.sum().item() - log_likelihood,
@@ -62,7 +62,7 @@ def nll_figures(
     for batch in x.split(images):
         # In full precision: what bfloat16 leaves of a difference between two decoded codes is mostly rounding.
         proposal = _near_posterior(model, batch) if samples > 1 else None
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             evidence = importance_sample(model, batch, samples, generator, proposal, CODES // images)
         log_likelihood += evidence.log_likelihood.double().sum().item() / len(x)
         by_posterior += evidence.by_posterior.double().sum().item() / len(x)

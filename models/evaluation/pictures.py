@@ -56,7 +56,7 @@ def _reconstructions(model: Autoencoder, x: Tensor, seed: int) -> Figure:
 @torch.inference_mode()
 def _interpolations(model: Autoencoder, x: Tensor) -> Figure:
     begin, end = model.encode(x).mean.chunk(2)
-    weight = torch.linspace(0, 1, STEPS)[:, None]
+    weight = torch.linspace(0, 1, STEPS, device=x.device)[:, None]
     images = torch.cat([model.decode(torch.lerp(a, b, weight)) for a, b in zip(begin, end, strict=True)])
     return _sheet(images, STEPS, "along the line between the codes of two test digits")
 
@@ -67,7 +67,7 @@ def _sheet(images: Tensor, columns: int, title: str) -> Figure:
     sheet = images.reshape(rows, columns, 28, 28).permute(0, 2, 1, 3).reshape(rows * 28, columns * 28)
     figure = Figure(figsize=(columns * 0.6, rows * 0.6 + 0.4))
     axes = figure.add_axes((0, 0, 1, rows * 0.6 / (rows * 0.6 + 0.4)))
-    axes.imshow(sheet.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(sheet.cpu().numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     figure.suptitle(title, fontsize=9)
     return figure
@@ -84,7 +84,7 @@ def _latents(mean: Tensor, labels: np.ndarray) -> Figure:
         title = f"codes of test digits: the first two principal components of {mean.shape[1]} numbers"
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
-    where = points.numpy()
+    where = points.cpu().numpy()
     for digit in range(10):
         chosen = where[labels == digit]
         axes.scatter(chosen[:, 0], chosen[:, -1], s=3, color=matplotlib.colormaps["tab10"](digit), label=str(digit))

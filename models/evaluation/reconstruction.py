@@ -14,14 +14,14 @@ LEAST_ERROR = 1e-10  # of an image, in the PSNR, which would be infinite without
 
 def add_noise(x: Tensor, seed: int) -> Tensor:
     """Images (N, D) under Gaussian noise of sigma 0.5, clipped to [0, 1]."""
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x.device)
     return (x + SIGMA * noise).clamp(0, 1)
 
 
 def filter_median(x: Tensor, rows: int) -> Tensor:
     """Images (N, D) of so many rows, every pixel the median of the nine around it."""
-    images = x.reshape(len(x), rows, -1).numpy()
-    return torch.from_numpy(median_filter(images, (1, WINDOW, WINDOW))).reshape(x.shape)
+    images = x.reshape(len(x), rows, -1).cpu().numpy()
+    return torch.from_numpy(median_filter(images, (1, WINDOW, WINDOW))).reshape(x.shape).to(x.device)
 
 
 def reconstruction_figures(

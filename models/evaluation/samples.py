@@ -28,7 +28,7 @@ class Moments(NamedTuple):
 
 def draw(model: VAE, count: int, seed: int, progress: Progress = unseen) -> Tensor:
     """Decoded means of N(0, I) noise that the prior has made codes of: (count, D) in [0, 1]."""
-    noise = torch.randn(count, model.latents, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(count, model.latents, generator=torch.Generator().manual_seed(seed)).to(model.device)
     return in_batches(lambda u: model.decode(model.from_noise(u)), noise, "samples", progress)
 
 

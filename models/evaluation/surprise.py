@@ -16,12 +16,12 @@ Surprises = npt.NDArray[np.float32]
 
 def surprises(model: Autoencoder, x: Tensor, of: str = "test digits", progress: Progress = unseen) -> Surprises:
     """The surprise at images x (N, D) in [0, 1]: (N,) in nats."""
-    return in_batches(lambda batch: score(model, batch).surprise, x, f"surprise at {of}", progress).numpy()
+    return in_batches(lambda batch: score(model, batch).surprise, x, f"surprise at {of}", progress).cpu().numpy()
 
 
 def shuffle_pixels(x: Tensor, seed: int) -> Tensor:
     """Images (N, D), the pixels of each in an order of its own: the same ink, and no digit."""
-    order = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).argsort(-1)
+    order = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).argsort(-1).to(x.device)
     return x.gather(-1, order)
 
 

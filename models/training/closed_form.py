@@ -21,7 +21,7 @@ def fit(recipe: Recipe, data: TrainingData, out: Path, progress: Progress, prove
 
     Raises: RecipeError: if the digits do not determine the weights. OSError.
     """
-    with torch.random.fork_rng():  # what it begins with is drawn, and then written over
+    with torch.random.fork_rng(devices=()):  # what it begins with is drawn, and then written over
         model = build(recipe.model)
     try:
         model.fit(data.images)

@@ -40,15 +40,20 @@ class Loop:
         progress: Progress,
         provenance: dict[str, Any],
         reporter: Reporter,
+        device: torch.device,
     ) -> None:
         self.recipe, self.training, self.data, self.out = recipe, training, data, out
         self.progress, self.reporter = progress, reporter
         self.stored = torch.float16 if training.stored else torch.float32
         # An epoch's last, smaller batch waits for another shuffle.
         self.batches = len(data.images) // training.batch_size
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=()):
             torch.manual_seed(recipe.seed)  # the initial weights
             self.model = build(recipe.model)
+        if not progress.epoch and (start := load_start(recipe)):
+            self.model.load_state_dict(begin_with(start, self.model.state_dict()))
+            progress.start_sha256 = start.config.weights.sha256
+        self.model.to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=training.learning_rate, fused=True)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(training.average_decay), use_buffers=True)
         averaged = self.average.module
@@ -61,13 +66,6 @@ class Loop:
             self.kept = deepcopy(averaged)
         if progress.epoch:
             load_state(out, self.modules, self.optimizer)
-        elif start := load_start(recipe):
-            weights = begin_with(start, self.model.state_dict())
-            self.model.load_state_dict(weights)
-            self.averaged.load_state_dict(weights)
-            if "start" in self.modules:
-                self.modules["start"].load_state_dict(weights)
-            progress.start_sha256 = start.config.weights.sha256
         origin = {"start": {"name": recipe.start, "sha256": progress.start_sha256}} if recipe.start else {}
         self.provenance = provenance | origin
 
@@ -98,7 +96,7 @@ class Loop:
         order = torch.randperm(len(self.data.images), generator=generator)[: self.batches * training.batch_size]
         total_log_likelihood = total_kl = 0.0
         for indices in order.split(training.batch_size):
-            x = observe(self.data.images[indices], self.recipe.data, generator)
+            x = observe(self.data.images[indices], self.recipe.data, generator).to(self.model.device)
             log_likelihood, kl = self._step(x, generator)
             total_log_likelihood += log_likelihood
             total_kl += kl
@@ -134,7 +132,7 @@ class Loop:
         """One step up the objective; the two terms of the batch's bound, in nats an image."""
         training, progress = self.training, self.progress
         try:
-            with precision(self.recipe):
+            with precision(self.recipe, x.device):
                 terms = bound(
                     self.model,
                     x,

@@ -96,7 +96,7 @@ def _systematic(weights: Tensor, count: int, generator: Generator) -> Tensor:
 
     Source: Kitagawa 1996, "Monte Carlo Filter and Smoother for Non-Gaussian Nonlinear State Space Models", appendix.
     """
-    start = torch.rand(weights.shape[1:], generator=generator, dtype=weights.dtype, device=weights.device)
+    start = torch.rand(weights.shape[1:], generator=generator, dtype=weights.dtype).to(weights.device)
     places = (torch.arange(count, device=weights.device)[:, None] + start) / count  # (count, N)
     return (weights.cumsum(0)[:, None] < places).sum(0).clamp_max(len(weights) - 1)
 

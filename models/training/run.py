@@ -11,6 +11,7 @@ from models.checkpoint import load_checkpoint, read_config, update_checkpoint
 from models.config import DigitPreprocessing
 from models.data import Digits
 from models.data.pixels import check_images
+from models.device import CPU, describe
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
 from models.recipe import Recipe, check_model, recorded
@@ -30,6 +31,7 @@ def train(
     *,
     resume: bool = False,
     threads: int | None = None,
+    device: torch.device = CPU,
     provenance: dict[str, Any] | None = None,
     reporter: Reporter | None = None,
 ) -> Progress:
@@ -42,6 +44,7 @@ def train(
     Args:
         digits: the training digits; `recipe.data.validation` of them, the last, are held out.
         threads: how many torch uses meanwhile; None takes as many as it is set to, or as a resumed run began with.
+        device: where it is trained; a closed form is found on the CPU.
         provenance: what the model card should say besides (the commit, say).
     Returns: where the run ended.
     Raises: InputError: if the digits are no images.
@@ -66,14 +69,14 @@ def train(
         data = TrainingData.split(digits, recipe.data)
         finished_before = progress.finished
         if not finished_before:
-            known = (provenance or {}) | _provenance(recipe, data, progress)
+            known = (provenance or {}) | _provenance(recipe, data, progress, device)
             if recipe.training is None:
                 with writing(out):
                     fit(recipe, data, out, progress, known)
             else:
-                Loop(recipe, recipe.training, data, out, progress, known, reporter).finish()
+                Loop(recipe, recipe.training, data, out, progress, known, reporter, device).finish()
         with writing(out):
-            ranked = _rank_surprise(out / CHECKPOINT_FOLDER, data.held_out)
+            ranked = _rank_surprise(out / CHECKPOINT_FOLDER, data.held_out, device)
         if finished_before and not ranked:
             reporter.unchanged(out)
         return progress
@@ -102,7 +105,7 @@ def _check(recipe: Recipe, digits: Digits) -> None:
         raise RecipeError(f"expected digits in squares of at least {side} pixels a side, found {rows}x{columns}")
 
 
-def _provenance(recipe: Recipe, data: TrainingData, progress: Progress) -> dict[str, Any]:
+def _provenance(recipe: Recipe, data: TrainingData, progress: Progress, device: torch.device) -> dict[str, Any]:
     """What the model card says of where the weights come from."""
     return {
         "recipe": recorded(recipe),
@@ -110,14 +113,15 @@ def _provenance(recipe: Recipe, data: TrainingData, progress: Progress) -> dict[
         "validation_images": len(data.held_out),
         "images_sha256": progress.data_sha256,
         "threads": progress.threads,
+        "device": describe(device if recipe.training else CPU),
         "torch": str(torch.__version__),
     }
 
 
-def _rank_surprise(checkpoint: Path, held_out: Tensor) -> bool:
+def _rank_surprise(checkpoint: Path, held_out: Tensor, device: torch.device) -> bool:
     """Add the quantiles of the model's surprise at the held-out digits to a checkpoint without; True if it did."""
     if not len(held_out) or read_config(checkpoint).novelty is not None:
         return False
     loaded = load_checkpoint(checkpoint)
-    update_checkpoint(checkpoint, loaded.config.weights.sha256, novelty=fit_novelty(loaded.model, held_out))
+    update_checkpoint(checkpoint, loaded.config.weights.sha256, novelty=fit_novelty(loaded.model.to(device), held_out))
     return True

@@ -61,7 +61,7 @@ def save_state(
         f"{name}/{key}": value for name, module in (modules or {}).items() for key, value in module.state_dict().items()
     }
     tensors |= _adam_tensors(optimizer) if optimizer else {}
-    tensors = {key: tensor.detach().contiguous().clone() for key, tensor in tensors.items()}
+    tensors = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
     metadata = {"progress": progress.model_dump_json(), "sha256": _digest(tensors)}
     write_atomically(folder / STATE_FILE, save_tensors(tensors, metadata))
 

@@ -60,8 +60,8 @@ def validate(model: Autoencoder, held_out: Tensor, recipe: Recipe, epoch: int) -
     samples = objective.samples if isinstance(objective, Iwae) else 1
     log_likelihood = kl = priced = 0.0
     for batch in held_out.split(max(1, BATCH // samples)):
-        x = observe(batch, recipe.data, generator)
-        with precision(recipe):
+        x = observe(batch, recipe.data, generator).to(model.device)
+        with precision(recipe, model.device):
             terms = bound(model, x, objective, 1.0, generator)
         log_likelihood += terms.log_likelihood.item() * len(batch)
         kl += terms.kl.item() * len(batch)
@@ -69,7 +69,7 @@ def validate(model: Autoencoder, held_out: Tensor, recipe: Recipe, epoch: int) -
     return Validation(log_likelihood / len(held_out), kl / len(held_out), priced / len(held_out))
 
 
-def precision(recipe: Recipe) -> AbstractContextManager[object]:
+def precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
     """Where the networks' products are computed in the recipe's precision."""
     half = recipe.training is not None and recipe.training.precision == "bfloat16"
-    return torch.autocast("cpu", torch.bfloat16, enabled=half)
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)

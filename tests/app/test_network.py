@@ -9,6 +9,8 @@ import torch
 from app.network import Network
 from models import networks
 from models.checkpoint import load_checkpoint
+from tests.app.checkpoints import CONFIGS
+from tests.elsewhere import ELSEWHERE, Elsewhere
 
 
 @pytest.mark.parametrize("name", ["mnist-mlp", "mnist-flow"])
@@ -30,3 +32,23 @@ def test_every_function_is_the_models(zoo: Path, digits, name: str, monkeypatch:
     ):
         for found, column in zip(network.passes[function](rows), expected, strict=True):
             np.testing.assert_allclose(found, column.numpy(), rtol=1e-4, atol=1e-5, err_msg=function)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_function_is_the_same_on_another_device(checkpoints: dict[str, Path], digits, name: str) -> None:
+    images = digits[:3].astype(np.float32) / 255
+    here = Network(load_checkpoint(checkpoints[name]).model, (28, 28), 2, torch.device("cpu"))
+    with Elsewhere():
+        there = Network(load_checkpoint(checkpoints[name]).model, (28, 28), 2, ELSEWHERE)
+        assert not there.inline  # what waits for another device waits in a thread
+        codes = here.encode(images)[0]
+        for function in here.passes:
+            if function in ("from_noise", "to_noise") and "ae" in name:
+                continue
+            rows = images if function in ("encode", "reconstruct", "score") else codes
+            found, expected = (network.passes[function](rows) for network in (there, here))
+            for a, b in zip(found, expected, strict=True):
+                if b is None:
+                    assert a is None
+                else:
+                    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=function)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from models.card import METRICS, RECIPES, render_card
+from models.checkpoint import read_config
 from models.config import CheckpointConfig, ModelConfig, Weights
 from models.recipe import Recipe, load_recipe, recorded
 from tests.models.tiny import CONFIG
@@ -188,6 +189,18 @@ def test_the_card_says_no_more_of_the_objective_than_there_was(objective: dict[s
     assert rows(card)["objective"] == expected
 
 
+@pytest.mark.parametrize(
+    ("device", "option", "again"),
+    [(None, "cpu", "to the bit; another"), ("cpu", "cpu", "to the bit; another"), ("cuda (X 1)", "cuda", "On a GPU")],
+)
+def test_a_model_is_made_again_where_it_was_made(zoo: Path, device: str | None, option: str, again: str) -> None:
+    shipped = read_config(zoo / "mnist-mlp")
+    training = shipped.training | ({"device": device} if device else {})
+    card = render_card(shipped.model_copy(update={"training": training}))
+    assert f" --device {option}\n" in card and again in card
+    assert rows(card).get("device") == device
+
+
 @pytest.mark.parametrize("value", [None, "x", 3, 0.5, True, [], ["x"], {}, {"name": 3}])
 @pytest.mark.parametrize(
     "keys",
@@ -204,6 +217,7 @@ def test_the_card_says_no_more_of_the_objective_than_there_was(objective: dict[s
         "start.sha256",
         "epochs",
         "threads",
+        "device",
     ],
 )
 def test_there_is_a_card_whatever_is_said_of_the_training(keys: str, value: object) -> None:
