@@ -131,6 +131,8 @@ def _digit(ink: Ink, outline: _Outline, specks: _Mask, size: int, box: int) -> P
 
     digit = np.where(digit > 3 * noise / max(scale, 1), digit, 0)
     level = float(digit.max())
+    if not level > 0:  # what looked like ink was noise
+        return np.zeros((size, size), np.float32)
     if noise or level < 0.97:  # ink that is black already is left alone
         digit = digit / level
     return _centre(np.clip(digit, 0, 1).astype(np.float32), size)

@@ -158,3 +158,17 @@ def test_other_sizes(digits):
     fitted = fit_image(picture(np.pad(digits[0].repeat(4, 0).repeat(4, 1) / 255, 8)), size=56, box=40)
     assert fitted.shape == (56, 56)
     assert np.count_nonzero(fitted.any(axis=1)) == 40
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 400), st.floats(0, 0.5), st.floats(0, 1))
+def test_whatever_is_on_a_page_a_model_can_take_what_is_made_of_it(seed, rows, columns, noise, paper):
+    levels = np.random.default_rng(seed).normal(paper, noise, (rows, columns)).clip(0, 1)
+    found = fit_image(picture(levels))
+    assert found.shape == (28, 28) and found.dtype == np.float32
+    assert found.min() >= 0 and found.max() <= 1  # NaN is neither
+
+
+@pytest.mark.parametrize("seed", [13, 25, 99])
+def test_noise_that_looked_like_ink_is_an_empty_page(seed):
+    page = np.random.default_rng(seed).normal(0.5, 0.1, (50, 1100)).clip(0, 1)
+    assert not fit_image(picture(page)).any()
