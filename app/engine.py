@@ -397,7 +397,7 @@ class Engine:
         engine = cls(list(models.values()), default)
         for done, model in enumerate(models.values(), 1):
             if not lazy or model.name == engine.default:
-                model.load()
+                engine.models[model.name] = _load_latest(model)
             if progress:
                 progress(done, len(models))
         return engine
@@ -420,9 +420,10 @@ class Engine:
         for name, model in list(self.models.items()):
             try:
                 changed = await asyncio.to_thread(_load_changed, model)
-            except (ReparamError, OSError) as error:
+            except Exception as error:
                 metrics.reloaded(name, ok=False)
-                logger.error("%s: not reloaded, the old one stays: %s", name, error)
+                unexpected = None if isinstance(error, ReparamError | OSError) else error
+                logger.error("%s: not reloaded, the old one stays: %s", name, error, exc_info=unexpected)
                 continue
             if changed is None:
                 metrics.unchanged(name)
@@ -433,6 +434,20 @@ class Engine:
             metrics.reloaded(name, ok=True)
             logger.info("%s: reloaded, sha256 %s", name, changed.config.weights.sha256)
         return taken
+
+
+def _load_latest(model: Model) -> Model:
+    """The model, loaded; or what took its checkpoint's place while others were. Raises: CheckpointError."""
+    while True:
+        try:
+            model.load()
+        except CheckpointError:
+            found = model.successor()
+            if found.config == model.config or found.name != model.name:
+                raise
+            model = found
+        else:
+            return model
 
 
 def _load_changed(model: Model) -> Model | None:

@@ -62,11 +62,22 @@ class Checkpoint:
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read, check and rebuild the model in `folder`; it comes in evaluation mode, on the CPU.
 
+    Where the folder is exchanged meanwhile it is read again: the files of a checkpoint are of one.
+
     Raises: CheckpointError: if a file is missing, the version or kind is unknown, the hash of the weights is not the
         one that `config.json` states, or a tensor is missing, extra, wrongly shaped or typed, or not finite.
         The message names the file, what was expected and what was found.
     """
-    config, model = read_outline(folder)
+    while True:
+        config, model = read_outline(folder)
+        try:
+            return _load(folder, config, model)
+        except CheckpointError:
+            if read_config(folder) == config:
+                raise
+
+
+def _load(folder: Path, config: CheckpointConfig, model: Autoencoder) -> Checkpoint:
     path = folder / config.weights.file
     tensors = _parse(path, _read_hashed(path, config.weights.sha256), load_tensors)
     _check_tensors(path, model.state_dict(), tensors)

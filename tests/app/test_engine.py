@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app import engine as engine_module
 from app.engine import Engine, Model
 from app.network import Runtime
 from models.errors import CheckpointError, InputError
@@ -213,3 +214,44 @@ def test_a_lazy_model_whose_checkpoint_has_changed_says_so(checkpoints, folder: 
         assert (await engine.model("tiny-2d").sample(1)).latents.shape == (1, 5)
 
     asyncio.run(main())
+
+
+def test_a_checkpoint_that_is_exchanged_while_others_are_loaded_is_taken_as_it_is_then(
+    checkpoints, folder: Path
+) -> None:
+    def exchange(done: int, _: int) -> None:
+        if done == 1:
+            _become(folder, checkpoints["tiny-flow"])
+
+    engine = Engine.load([checkpoints["tiny-ae"], folder], progress=exchange)
+    assert engine.model("tiny-2d").loaded and engine.model("tiny-2d").latents == 5
+
+    def damage(done: int, _: int) -> None:
+        if done == 1:
+            _become(folder, checkpoints["tiny-conv"], "another")
+
+    with pytest.raises(CheckpointError, match="expected the checkpoint that was there when the service started"):
+        Engine.load([checkpoints["tiny-ae"], folder], progress=damage)
+
+
+def test_what_nobody_expected_of_one_model_keeps_no_other_from_its_reload(
+    checkpoints, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = engine_module._load_changed
+
+    def fail(model: Model) -> Model | None:
+        if model.name == "tiny-ae":
+            raise RuntimeError("out of memory")
+        return load(model)
+
+    async def main() -> None:
+        engine = Engine.load([checkpoints["tiny-ae"], folder])
+        _become(folder, checkpoints["tiny-flow"])
+        monkeypatch.setattr(engine_module, "_load_changed", fail)
+        assert await engine.reload()
+        assert engine.model("tiny-2d").latents == 5
+
+    asyncio.run(main())
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "tiny-ae: not reloaded, the old one stays: out of memory" in record.message
+    assert record.exc_info and record.exc_info[0] is RuntimeError
