@@ -10,12 +10,12 @@ import numpy as np
 from fastapi import Request
 
 from app.batching import Rows, as_numbers
-from app.documents import INLINE_BYTES, load_object
 from app.engine import Array, Model
 from app.errors import LimitError, MalformedError, MediaTypeError
 from app.forms import form_files
 from app.headers import header
 from app.images import ImageError, ImageTooLargeError, Picture, fit_image, read_image
+from app.json_bodies import INLINE_BYTES, load_object
 from app.numbers import kind_of, rows_of_numbers
 from app.queries import PictureQuery
 from app.settings import Settings
@@ -121,15 +121,15 @@ async def _take(
         array = await read_buffer(request, settings)
         read = {NPY: reader.npy, SAFETENSORS: reader.safetensors}[kind]
         with stage("preprocess"):
-            return await off_loop_if(len(array) > INLINE_BYTES, read, array, limiter=request.state.readers)
+            return await off_loop_if(len(array) > INLINE_BYTES, read, array, executor=request.state.readers)
     body = await read_body(request, settings, "max_json_bytes" if kind == JSON else "max_body_bytes")
     if kind in IMAGE_TYPES:
         return [bytes(body)]
     with stage("preprocess"):
         large, readers = len(body) > INLINE_BYTES, request.state.readers
         if kind == JSON:
-            return await off_loop_if(large, reader.json, body, limiter=readers)
-        return await off_loop_if(large, reader.form, header(request, b"content-type"), body, limiter=readers)
+            return await off_loop_if(large, reader.json, body, executor=readers)
+        return await off_loop_if(large, reader.form, header(request, b"content-type"), body, executor=readers)
 
 
 class _Reader:
@@ -238,7 +238,7 @@ async def _fit(request: Request, files: Files, model: Model, fitting: PictureQue
         else:
             if picture.grey and picture.pixels.shape == model.image_shape:
                 return fit_image(picture, None, fitting.polarity, rows, model.box)[None]
-    return await off_loop_if(True, _fit_all, files, model, max_pixels, fitting, limiter=request.state.readers)
+    return await off_loop_if(True, _fit_all, files, model, max_pixels, fitting, executor=request.state.readers)
 
 
 def _fit_all(files: Files, model: Model, max_pixels: int, fitting: PictureQuery) -> Array:

@@ -3,11 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from multiprocessing import current_process
 
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -68,15 +68,17 @@ def create_app(settings: Settings | None = None, keys: Keys | None = None) -> Fa
 
         await publish()
         traces = Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None
+        readers = ThreadPoolExecutor(settings.image_readers, "read")
         yield {
             "settings": settings,
             "engine": engine,
             "reload": reload,
-            "readers": CapacityLimiter(settings.image_readers),
+            "readers": readers,
             "draining": asyncio.Event(),
             "traces": traces,
             "statistics": Statistics(os.environ.get(FOLDER), current_process().name),
         }
+        readers.shutdown(wait=False, cancel_futures=True)
         if traces:
             await asyncio.to_thread(traces.close)
 

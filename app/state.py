@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from typing import Annotated, TypedDict
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from app.engine import Engine, Model
@@ -19,7 +19,7 @@ class State(TypedDict):
     settings: Settings
     engine: Engine
     reload: Callable[[], Awaitable[None]]  # takes up the checkpoints that have changed, and describes them anew
-    readers: CapacityLimiter  # of the threads that read uploaded images, which take the most memory
+    readers: Executor  # of uploaded images, which take the most memory
     draining: asyncio.Event  # set when the stop begins
     traces: Traces | None
     statistics: Statistics  # of /v2

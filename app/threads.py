@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import TypeVar, TypeVarTuple
-
-from anyio import CapacityLimiter
-from anyio.to_thread import current_default_thread_limiter
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -16,20 +14,16 @@ async def off_loop_if(
     large: bool,
     function: Callable[[*Arguments], Result],
     *arguments: *Arguments,
-    limiter: CapacityLimiter | None = None,
+    executor: Executor | None = None,
 ) -> Result:
     """Call a function: in a thread if its work is large, else here, since to hand it over costs 50 microseconds.
 
-    Whoever is cancelled leaves at once. A thread cannot: it ends its work, and counts for the limiter until then.
+    Whoever is cancelled leaves at once, and what has not begun never does. A thread cannot: it ends its work.
 
     Args:
-        limiter: of how many such threads run at once; left out, the service's own.
+        executor: whose threads, and so how many at once; left out, the event loop's own.
     """
     if not large:
         return function(*arguments)
-    limiter = limiter or current_default_thread_limiter()
-    work = object()
-    await limiter.acquire_on_behalf_of(work)
-    thread = asyncio.get_running_loop().run_in_executor(None, copy_context().run, function, *arguments)
-    thread.add_done_callback(lambda _: limiter.release_on_behalf_of(work))
-    return await asyncio.shield(thread)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(executor, copy_context().run, function, *arguments)

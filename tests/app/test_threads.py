@@ -2,33 +2,48 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from anyio import CapacityLimiter
 
 from app.threads import off_loop_if
 
 
 def test_a_thread_counts_until_its_work_is_done_even_if_nobody_waits_for_it() -> None:
-    ends = threading.Event()
+    begun, ends = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        ends.wait(60)
 
     async def main() -> None:
-        limiter = CapacityLimiter(1)
-        gone = asyncio.create_task(off_loop_if(True, ends.wait, 60, limiter=limiter))
-        while not limiter.borrowed_tokens:
+        executor = ThreadPoolExecutor(1)
+        gone = asyncio.create_task(off_loop_if(True, work, executor=executor))
+        while not begun.is_set():
             await asyncio.sleep(0)
-        await asyncio.sleep(0)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone  # at once
-        following = asyncio.create_task(off_loop_if(True, ends.is_set, limiter=limiter))
-        leaving = asyncio.create_task(off_loop_if(True, pytest.fail, "it has left", limiter=limiter))
+        following = asyncio.create_task(off_loop_if(True, ends.is_set, executor=executor))
+        left: list[bool] = []
+        leaving = asyncio.create_task(off_loop_if(True, left.append, True, executor=executor))
         await asyncio.sleep(0.05)
-        assert limiter.statistics().tasks_waiting == 2
+        assert not following.done()
         leaving.cancel()
         ends.set()
         assert await following is True  # so it began when the first had ended
-        assert leaving.cancelled() and limiter.borrowed_tokens == 0
+        assert await off_loop_if(True, threading.get_ident, executor=executor)
+        assert leaving.cancelled() and not left
+
+    asyncio.run(main())
+
+
+def test_as_many_run_at_once_as_there_are_threads() -> None:
+    meet = threading.Barrier(50)
+
+    async def main() -> None:
+        with ThreadPoolExecutor(50) as executor:
+            await asyncio.gather(*(off_loop_if(True, meet.wait, 60, executor=executor) for _ in range(50)))
 
     asyncio.run(main())
 
