@@ -4,13 +4,13 @@ import base64
 from typing import Any
 
 import numpy as np
-import orjson
 from fastapi import Request, Response
 
 from app.accept import choose
 from app.engine import Array, Model
 from app.errors import LimitError
 from app.images import contact_sheet, png, sheet_size
+from app.json_bodies import dump_object
 from app.stages import stage
 from app.state import settings_of
 from app.tensors import NPY, SAFETENSORS, write_npy, write_safetensors
@@ -29,7 +29,7 @@ Others = dict[str, Any]  # what stands beside an answer's images: arrays, and si
 def json_answer(document: dict[str, Any]) -> Response:
     """JSON, with NumPy arrays as nested lists of numbers."""
     with stage("encode"):
-        return Response(_json(document), media_type=JSON)
+        return Response(dump_object(document), media_type=JSON)
 
 
 class NumberForm:
@@ -55,15 +55,11 @@ def _write_numbers(media: str, model: str, columns: dict[str, Column]) -> Respon
     if media == SAFETENSORS:
         tensors = {name: column for name, column in columns.items() if column is not None}
         return _negotiated(write_safetensors(tensors, {"model": model}), media)
-    return _negotiated(_json({"model": model} | columns), media)
+    return _negotiated(dump_object({"model": model} | columns), media)
 
 
 def _negotiated(content: bytes, media: str) -> Response:
     return Response(content, media_type=media, headers={"Vary": "Accept"})
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 class ImageForm:
@@ -103,7 +99,7 @@ class ImageForm:
             metadata = {name: str(value) for name, value in others.items() if name not in tensors}
             return write_safetensors({"images": images} | tensors, {"model": model} | metadata)
         encoded = [base64.b64encode(png(image)).decode() for image in images]
-        return _json({"model": model, "images": encoded} | others)
+        return dump_object({"model": model, "images": encoded} | others)
 
 
 class MapForm(ImageForm):

@@ -7,14 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from app.documents import load_object
 from app.errors import MalformedError
+from app.json_bodies import in_pieces, load_object
 from app.numbers import kind_of
 from app.oip.tensors import DTYPES, Input, Tensor
 
 Outputs = dict[str, npt.NDArray[Any]]
 
-_PIECE = 2**16  # numbers: as JSON some milliseconds
 
 UNSUPPORTED = {
     "shared_memory_region": "shared memory is not supported; send the data as binary or JSON",
@@ -100,19 +99,12 @@ def respond(
             buffers.append(values.astype(DTYPES[datatype], copy=False).tobytes())
             tensor["parameters"] = {"binary_data_size": len(buffers[-1])}
         else:
-            tensor["data"] = _numbers(values.ravel())
+            tensor["data"] = in_pieces(values.ravel())
         described.append(tensor)
     head = {} if request.id is None else {"id": request.id}
     document = head | {"model_name": name, "model_version": version, "parameters": parameters, "outputs": described}
     header = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join((header, *buffers)), len(header) if buffers else None
-
-
-def _numbers(values: npt.NDArray[Any]) -> orjson.Fragment:
-    """A list of numbers (N,) as JSON, written a piece at a time: meanwhile nothing else runs in the process."""
-    pieces = (values[start : start + _PIECE] for start in range(0, len(values), _PIECE))
-    written = b",".join([orjson.dumps(piece, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for piece in pieces])
-    return orjson.Fragment(b"".join((b"[", written, b"]")))
 
 
 class _Rest:

@@ -5,9 +5,9 @@ from pydantic import ValidationError
 
 from app.answers import ImageForm
 from app.bodies import read_json
-from app.documents import load_object
 from app.engine import Model
 from app.errors import LimitError, MalformedError
+from app.json_bodies import load_object
 from app.queries import DecodeQuery, SampleQuery, described, read_query
 from app.schemas import SampleAnswer, SampleRequest, misfit
 from app.state import find_model, settings_of

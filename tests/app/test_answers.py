@@ -4,12 +4,14 @@ import base64
 import io
 
 import numpy as np
+import orjson
 import pytest
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load
 from starlette.testclient import TestClient
 
+from app.json_bodies import dump_object
 from tests.app.problems import assert_problem
 from tests.app.test_tensors import npy
 
@@ -118,3 +120,10 @@ def test_a_repeated_parameter_is_named(client: TestClient, method: str, path: st
 
 def test_a_probe_may_add_what_it_likes(client: TestClient) -> None:
     assert client.get("/healthz?t=1").status_code == 200
+
+
+def test_long_arrays_are_written_in_pieces_as_they_would_be_at_once() -> None:
+    generator = np.random.default_rng(0)
+    for shape in ((3, 70_000), (40_000, 7), (70_000,), (2**16 + 1, 1), (5, 5), (0, 5)):
+        document = {"model": "one", "mean": generator.standard_normal(shape, np.float32), "variance": None}
+        assert dump_object(document) == orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
