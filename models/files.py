@@ -3,11 +3,11 @@
 import ctypes
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
+from stat import S_IMODE
 
 from models.errors import CheckpointError
 
@@ -32,18 +32,19 @@ def shipped_names() -> list[str]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path`: written beside it, flushed to the disk, renamed over it.
+    """Put `data` at `path`: written beside it, flushed to the disk, renamed over it, with the permissions of what was
+    there.
 
     Raises: OSError: if it cannot be written; what was at `path` is then as it was.
     """
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=_unfinished(path))
+    beside = _beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with beside.open("xb") as file:
             _write_through(file.fileno(), data)
-        os.chmod(beside, 0o644)  # noqa: PTH101  mkstemp makes files that only their owner reads
-        os.replace(beside, path)  # noqa: PTH105
+        _permit_as(path, beside)
+        beside.replace(path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -51,14 +52,15 @@ def write_atomically(path: Path, data: bytes) -> None:
 def write_folder_atomically(
     folder: Path,
     files: Mapping[str, bytes],
-    own: Collection[str] | None = None,
+    own: Collection[str],
     check: Callable[[], object] = lambda: None,
 ) -> None:
-    """Make `folder` hold `files`: written beside it, flushed to the disk, exchanged with it.
+    """Make `folder` hold `files`: written beside it, flushed to the disk, exchanged with it; each with the permissions
+    of what was there.
 
     Args:
         own: the names that the folder's other files can have that go; whatever has another name is somebody else's, and
-            stays. None: all of them go.
+            stays.
         check: is called right before the exchange, which does not happen if it raises.
     Raises: OSError: if it cannot be written, or what is somebody else's cannot be moved; what was at `folder` is then
         as it was.
@@ -67,14 +69,15 @@ def write_folder_atomically(
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    own = None if own is None else {*own, *files}
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_unfinished(folder)))
+    own = {*own, *files}
+    beside = _beside(folder)
+    beside.mkdir()
     try:
         for name, data in files.items():
-            with (beside / name).open("wb") as file:
+            with (beside / name).open("xb") as file:
                 _write_through(file.fileno(), data)
-            (beside / name).chmod(0o644)
-        beside.chmod(0o755)
+            _permit_as(folder / name, beside / name)
+        _permit_as(folder, beside)
         _sync_folder(beside)
         _check_movable(folder, own)
         check()
@@ -90,10 +93,12 @@ def write_folder_atomically(
 def check_writable(path: Path) -> None:
     """Raises: OSError: if nothing can be written beside `path`, as all that is written atomically is at first."""
     path = path.resolve()
-    Path(tempfile.mkdtemp(dir=path.parent, prefix=_unfinished(path))).rmdir()
+    beside = _beside(path)
+    beside.mkdir()
+    beside.rmdir()
 
 
-def remove_unfinished(path: Path, own: Collection[str] | None = None) -> None:
+def remove_unfinished(path: Path, own: Collection[str]) -> None:
     """Remove what a killed process left beside `path`, which nothing else may be writing now. Raises: OSError.
 
     Args:
@@ -112,21 +117,32 @@ def _unfinished(path: Path) -> str:
     return f".{path.name}.unfinished-"
 
 
+def _beside(path: Path) -> Path:
+    """Where to write what is to be at a path."""
+    return path.parent / (_unfinished(path) + token_hex(4))
+
+
+def _permit_as(old: Path, new: Path) -> None:
+    """Whoever may read or write the one, if there is one, may the other."""
+    with suppress(FileNotFoundError):
+        new.chmod(S_IMODE(old.stat().st_mode))
+
+
 def _left(path: Path) -> list[Path]:
     """What was or is being written beside a path."""
     prefix = _unfinished(path)
-    # Eight characters are what tempfile appends; `.old` below is not among them.
+    # Eight digits follow; `.old` below is not among them.
     return [one for one in path.parent.iterdir() if one.name.startswith(prefix) and len(one.name) == len(prefix) + 8]
 
 
-def _check_movable(folder: Path, own: Collection[str] | None) -> None:
+def _check_movable(folder: Path, own: Collection[str]) -> None:
     """Raises: PermissionError: if a folder in it is somebody else's and may not be moved."""
     for entry in _others(folder, own):
         if entry.is_dir() and not (entry.is_symlink() or os.access(entry, os.W_OK)):
             raise PermissionError(errno.EACCES, "expected to be able to move it", str(entry))
 
 
-def _rescue(old: Path, folder: Path, own: Collection[str] | None) -> None:
+def _rescue(old: Path, folder: Path, own: Collection[str]) -> None:
     """Move somebody else's over from a folder to the one that took its place. Where another does so, too, one of both
     finds nothing.
     """
@@ -139,25 +155,20 @@ def _rescue(old: Path, folder: Path, own: Collection[str] | None) -> None:
                     entry.rename(folder / entry.name)
 
 
-def _others(folder: Path, own: Collection[str] | None) -> list[Path]:
+def _others(folder: Path, own: Collection[str]) -> list[Path]:
     """What in a folder is somebody else's; nothing, if there is no such folder any more."""
-    if own is None:
-        return []
     try:
         return [entry for entry in folder.iterdir() if entry.name not in own]
     except FileNotFoundError:
         return []
 
 
-def _remove(old: Path, own: Collection[str] | None) -> None:
+def _remove(old: Path, own: Collection[str]) -> None:
     """Remove a folder, unless somebody else's is still in it."""
-    if own is not None:
-        for name in own:
-            (old / name).unlink(missing_ok=True)
-        with suppress(OSError):
-            old.rmdir()
-    else:
-        shutil.rmtree(old, ignore_errors=True)
+    for name in own:
+        (old / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        old.rmdir()
 
 
 def _write_through(descriptor: int, data: bytes) -> None:
