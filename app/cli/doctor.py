@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.serve import MODELS, read_settings
+from app.cli.serve import MODELS, chosen, read_settings
 
 
 def doctor(
@@ -12,7 +12,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read the settings, load and check every model, and print what `reparam serve` would serve."""
-    settings = read_settings(models=",".join(model or []) or None)
+    settings = read_settings(models=chosen(model))
 
     import asyncio
     import json

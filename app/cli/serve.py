@@ -22,13 +22,18 @@ def serve(
     model: MODELS = None,
 ) -> None:
     """Serve checkpoints over HTTP. Everything else is set by REPARAM_ variables."""
-    settings = read_settings(host=host, port=port, workers=workers, models=",".join(model or []) or None)
+    settings = read_settings(host=host, port=port, workers=workers, models=chosen(model))
     from app.listeners import listen
 
     listener = listen(settings.host, settings.port)  # callers wait from now on, rather than be refused
     from app.serving import serve as run
 
     raise typer.Exit(run(settings, listener))
+
+
+def chosen(models: list[str] | None) -> tuple[str, ...] | None:
+    """What the options --model name; None: there are none."""
+    return tuple(models) if models else None
 
 
 def read_settings(**options: Any) -> "Settings":
@@ -42,12 +47,10 @@ def read_settings(**options: Any) -> "Settings":
     from models.errors import InputError
     from models.strict import explain
 
-    # Into the environment, where every worker process reads its settings from.
-    os.environ |= {f"REPARAM_{key.upper()}": str(value) for key, value in options.items() if value is not None}
     for name in unknown_names(os.environ):
         if meant := get_close_matches(name, setting_names(), 1, 0.9):
             raise InputError(f"{name}: expected the name of a setting, found none; did you mean {meant[0]}?")
     try:
-        return Settings()
+        return Settings(**{key: value for key, value in options.items() if value is not None})
     except ValidationError as error:
         raise InputError(f"settings (environment variables REPARAM_...): {explain(error)}") from error

@@ -25,6 +25,19 @@ def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_a_model_without_a_name_is_a_mistake_and_not_every_model(command: str) -> None:
+    end = subprocess.run([REPARAM, command, "--model", ""], capture_output=True, text=True, timeout=60)
+    assert end.returncode == 1, end.stderr
+    assert "expected the name or the folder of a checkpoint, found an empty name" in end.stderr
+
+
+def test_a_folder_may_have_a_comma_in_its_name(zoo: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(zoo / "mnist-mlp", tmp_path / "one,two")
+    with running("--model", str(folder)) as (url, _):
+        assert get(f"{url}/v1/models").json()["models"][0]["name"] == "mnist-mlp"
+
+
 def test_two_servers_draw_the_same_digits_and_stop_cleanly() -> None:
     pictures = []
     for workers in ("1", "2"):
