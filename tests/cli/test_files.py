@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from app.cli import files, progress_bar
 from app.cli.doctor import doctor
 from app.main import create_app
 from app.settings import Settings
+from models.errors import InputError
 from tests.conftest import ROOT
 from tests.processes import run_reparam, start_reparam
 
@@ -195,3 +198,26 @@ def test_a_command_that_needs_the_training_extra_says_so(tmp_path: Path, mnist: 
     end = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert end.returncode == 1 and end.stderr.count("\n") == 1
     assert "tensorboard is not installed" in end.stderr and ".[train]" in end.stderr
+
+
+def test_damaged_latents_are_one_line(tmp_path: Path) -> None:
+    random = Random(0)
+    archive = BytesIO()
+    np.savez_compressed(archive, mean=np.random.default_rng(0).standard_normal((2, 4), np.float32))
+    sound, refused = archive.getvalue(), 0
+    for _ in range(500):
+        damaged = bytearray(sound)
+        for _ in range(random.randint(1, 4)):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        (tmp_path / "codes.npz").write_bytes(damaged)
+        try:
+            assert files._read_latents(tmp_path / "codes.npz", 4).shape == (2, 4)
+        except InputError as error:
+            refused += 1
+            assert "codes.npz: expected latent vectors, N lists of 4 numbers: " in str(error)
+    assert refused > 250
+
+
+def test_whole_numbers_are_latents_too(tmp_path: Path) -> None:
+    np.save(tmp_path / "codes.npy", np.arange(8).reshape(2, 4))
+    assert files._read_latents(tmp_path / "codes.npy", 4).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
