@@ -62,11 +62,12 @@ class Lifetime:
                 asked = value
         if asked is None:
             return limit
-        if not (asked.isdigit() and int(asked[:12]) > 0):
+        digits = asked.lstrip(b"0")
+        if not (asked.isdigit() and digits):
             raise MalformedError(
                 f"X-Request-Timeout-Ms: expected milliseconds, 1 or more, found {asked.decode('latin-1')!r:.40}"
             )
-        return min(limit, int(asked[:12]) / 1000)
+        return min(limit, int(digits) / 1000) if len(digits) <= 12 else limit  # years
 
 
 class _Life:

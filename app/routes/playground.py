@@ -73,6 +73,6 @@ def _answer(request: Request, path: str) -> Response:
     # Kept by the browser, and asked about each time: after an upgrade no file is of another version than its page.
     headers = {"ETag": found.etag, "Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
     known = request.headers.get("if-none-match", "")
-    if found.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+    if {found.etag, "*"} & {tag.strip().removeprefix("W/") for tag in known.split(",")}:
         return Response(status_code=304, headers=headers)
     return Response(found.content, media_type=found.media_type, headers=headers)

@@ -133,7 +133,9 @@ def test_who_goes_when_the_time_is_up_is_ended_once() -> None:
     [
         ((), b"within 0.1 s (request_timeout_s, set by REPARAM_REQUEST_TIMEOUT_S)"),
         ((b"60000",), b"within 0.1 s (request_timeout_s, set by REPARAM_REQUEST_TIMEOUT_S)"),
+        ((b"9" * 99,), b"within 0.1 s (request_timeout_s, set by REPARAM_REQUEST_TIMEOUT_S)"),
         ((b"50",), b"within 0.05 s (X-Request-Timeout-Ms, of at most 0.1 s)"),
+        ((b"0000000000050",), b"within 0.05 s (X-Request-Timeout-Ms, of at most 0.1 s)"),
     ],
 )
 def test_whose_time_is_up_is_told(asked: tuple[bytes, ...], told: bytes) -> None:
