@@ -27,7 +27,8 @@ def fetch(
 ) -> None:
     """Download MNIST's four files (11 MB), checked against their published sha256.
 
-    Files which are there and right are left alone. An interrupted download is resumed.
+    Files which are there are left alone: MNIST's own need not come again, and for others there is no room beside them.
+    An interrupted download is resumed.
     """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn

@@ -27,12 +27,12 @@ MAX_CONTENT_BYTES = 64 << 20  # the largest, MNIST's training images, has 47 mil
 class FetchEvent:
     """Something that a person who waits for a fetch wants to see.
 
-    kept: the file was there and right. wrong: it was there and is not MNIST's; it will be replaced.
+    kept: the file was there and right.
     bytes: `done_bytes` have come. failed: one mirror did not give it. fetched: it is in its place.
     """
 
     file: str
-    kind: Literal["kept", "wrong", "bytes", "failed", "fetched"]
+    kind: Literal["kept", "bytes", "failed", "fetched"]
     detail: str  # the path or mirror, and what went wrong with it
     done_bytes: int = 0
     total_bytes: int | None = None  # None where the mirror does not say
@@ -54,7 +54,7 @@ def fetch_mnist(
     timeout_s: float = 30.0,
     proxies_from_environment: bool = False,
 ) -> list[Path]:
-    """Put MNIST's files into `folder`, as `NAME.gz`. Files which are there and right are left alone.
+    """Put MNIST's files into `folder`, as `NAME.gz`. Files which are there are left alone.
 
     Each comes from the first mirror that gives the right bytes. A `NAME.gz.part` of an interrupted fetch is
     resumed. A file has its final name only when it is whole, right and on the disk.
@@ -64,20 +64,21 @@ def fetch_mnist(
         timeout_s: seconds in which a mirror must answer, and between two pieces of its answer.
         proxies_from_environment: whether HTTPS_PROXY and its like are asked.
     Returns: where the files are, in the order of `sha256`.
-    Raises: DataError: if all mirrors fail, saying how each did, or a file cannot be written.
+    Raises: DataError: if a file of such a name is there and is another, which somebody may have no copy of; if all
+        mirrors fail, saying how each did; if a file cannot be written.
     """
     folder = Path(folder)
     order = list(mirrors)
     paths = []
     try:
+        there = {name: find_file(folder, name) for name in sha256}
+        if others := [wrong for name, path in there.items() if path and (wrong := _wrong(path, sha256[name]))]:
+            raise DataError(f"{'; '.join(others)}: move such files away, or fetch MNIST into another folder")
         folder.mkdir(parents=True, exist_ok=True)
         with _client(timeout_s, proxies_from_environment) as client:
             for name, expected in sha256.items():
-                path = find_file(folder, name)
-                wrong = path and _wrong(path, expected)
-                if path is None or wrong:
-                    if path and wrong:
-                        progress(FetchEvent(path.name, "wrong", wrong))
+                path = there[name]
+                if path is None:
                     path = folder / f"{name}.gz"
                     mirror = _fetch_one(client, order, path, expected, progress)
                     # It works: ask it first for the next file, rather than wait again for those that do not.

@@ -105,9 +105,11 @@ def find_files(folder: Path, names: Iterable[str]) -> list[Path]:
     found = {name: find_file(folder, name) for name in names}
     if missing := [name for name, path in found.items() if path is None]:
         why = "" if folder.is_dir() else " (there is no such folder)"
+        # Where some are there, they may be other images than MNIST's.
+        empty = not any(find_file(folder, name) for name in SHA256)
+        hint = f"; `reparam data fetch --to {folder}` gets MNIST's" if empty else ""
         raise DataError(
-            f"{folder}: expected {', '.join(found)}, each plain or with .gz, "
-            f"found no {', '.join(missing)}{why}; `reparam data fetch --to {folder}` gets them"
+            f"{folder}: expected {', '.join(found)}, each plain or with .gz, found no {', '.join(missing)}{why}{hint}"
         )
     return [path for path in found.values() if path is not None]
 

@@ -40,21 +40,13 @@ def test_files_that_are_there_and_right_are_left_alone(
 
 @pytest.mark.parametrize("name", [NAME, GZ])
 @pytest.mark.parametrize("content", [b"", b"not a digit", gzip.compress(b"not a digit", mtime=0)])
-def test_a_file_that_is_there_and_wrong_is_reported_and_replaced(
-    tmp_path: Path, mirror: Mirror, files: dict[str, bytes], one: dict[str, str], name: str, content: bytes
+def test_a_file_that_is_another_is_never_replaced(
+    tmp_path: Path, mirror: Mirror, sha256: dict[str, str], name: str, content: bytes
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    events: list[FetchEvent] = []
-    assert fetch_mnist(tmp_path, [mirror.url], events.append, sha256=one) == [tmp_path / GZ]
-    assert (events[0].file, events[0].kind) == (name, "wrong")
-    assert (tmp_path / GZ).read_bytes() == files[GZ]
-
-
-def test_a_wrong_file_stays_until_there_is_a_right_one(tmp_path: Path, mirror: Mirror, one: dict[str, str]) -> None:
-    (tmp_path / GZ).write_bytes(b"precious")
-    mirror.always = "404"
-    fails(tmp_path, [mirror.url], one)
-    assert (tmp_path / GZ).read_bytes() == b"precious"
+    assert f"{name}: " in (told := fails(tmp_path, [mirror.url], sha256)) and "move such files away" in told
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, content)]
+    assert mirror.requests == []
 
 
 @pytest.mark.parametrize(
