@@ -3,12 +3,12 @@
 from typing import Annotated, Literal, Protocol
 
 import torch
-from pydantic import Field
+from pydantic import Field, Tag
 from torch import Tensor, nn
 
 from models.distributions import gaussian_log_density
 from models.networks import MLP
-from models.strict import Depth, Strict, Widths
+from models.strict import Depth, Strict, Widths, by_kind
 
 
 class StandardNormalSpec(Strict):
@@ -25,7 +25,10 @@ class FlowSpec(Strict):
     hidden: Widths
 
 
-PriorSpec = Annotated[StandardNormalSpec | FlowSpec, Field(discriminator="kind")]
+PriorSpec = Annotated[
+    Annotated[StandardNormalSpec, Tag("standard-normal")] | Annotated[FlowSpec, Tag("flow")],
+    by_kind("standard-normal", "flow"),
+]
 
 
 class Prior(Protocol):
@@ -55,7 +58,7 @@ class StandardNormal:
 
 
 class Flow(nn.Module):
-    """A normalizing flow of affine couplings (RealNVP); the identity, before training.
+    """A normalizing flow of affine couplings (RealNVP); before training it does no more than reorder the numbers.
 
     Source: Dinh, Sohl-Dickstein & Bengio 2017, "Density estimation using Real NVP", sections 3.2 to 3.4.
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, StrictBool, ValidationError, model_validator
+from pydantic import Field, StrictBool, Tag, ValidationError, model_validator
 
 from models.config import ModelConfig, Name
 from models.errors import CheckpointError, RecipeError
 from models.kinds import KINDS, build
 from models.likelihoods import BernoulliSpec
-from models.strict import Count, Number, PositiveCount, Strict, explain
+from models.strict import Count, Number, PositiveCount, Strict, by_kind, explain
 
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 NonNegative = Annotated[Number, Field(ge=0)]
@@ -71,7 +71,7 @@ class Iwae(Strict):
         return self if epoch >= self.from_epoch else Elbo()
 
 
-Objective = Annotated[Elbo | Iwae, Field(discriminator="kind")]
+Objective = Annotated[Annotated[Elbo, Tag("elbo")] | Annotated[Iwae, Tag("iwae")], by_kind("elbo", "iwae")]
 
 
 class OptimizationRecipe(Strict):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationError
 
 # Neither text nor a bool is a number, and what a file records must fit into it.
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
@@ -20,6 +20,17 @@ class Strict(BaseModel):
     """Unknown keys are mistakes, and what was read is not changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def by_kind(*kinds: str) -> Discriminator:
+    """Which of these descriptions is meant, each the `Tag` of one: what its `kind` says, or without one the first."""
+
+    def kind_of(value: object) -> str | None:
+        kind = value.get("kind", kinds[0]) if isinstance(value, Mapping) else getattr(value, "kind", None)
+        return kind if isinstance(kind, str) else None
+
+    message = f"expected the kind {' or '.join(kinds)}"
+    return Discriminator(kind_of, custom_error_type="kind", custom_error_message=message)
 
 
 def explain(error: ValidationError, document: object = None) -> str:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from models.errors import RecipeError
 from models.kinds import build
-from models.recipe import load_recipe
+from models.priors import StandardNormalSpec
+from models.recipe import Elbo, load_recipe
 from models.vae import VAE
 from tests.conftest import ROOT
 from tests.models.training.recipes import make_recipe, write_recipe
@@ -149,3 +150,8 @@ def test_reading_a_recipe_draws_nothing_and_takes_no_memory(tmp_path: Path) -> N
     before = torch.get_rng_state()
     load_recipe(write_recipe(tmp_path / "recipe.toml", model__architecture=huge))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_an_objective_and_a_prior_without_a_kind_are_of_the_first() -> None:
+    recipe = make_recipe(objective={"beta": 4.0}, model__prior={})
+    assert recipe.objective == Elbo(beta=4.0) and recipe.model.prior == StandardNormalSpec()
