@@ -28,9 +28,11 @@ from models.training.validation import Validation, enough_memory, precision, val
 class Loop:
     """The epochs of a run, from where `progress` is to its end.
 
-    Raises: RecipeError: if the weights to start from cannot be had. TrainingError: if the state is damaged.
+    Raises: RecipeError: if the weights to start from cannot be had. TrainingError: if the state is damaged, or there is
+        no memory.
     """
 
+    @enough_memory()
     def __init__(
         self,
         recipe: Recipe,

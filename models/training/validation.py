@@ -44,8 +44,8 @@ def enough_memory() -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in reason:  # a CPU's
             raise
         raise TrainingError(
-            f"no memory for a batch and its samples ({reason}): try a lower training.batch_size or objective.samples; "
-            "what was saved before is intact"
+            f"no memory for the model, a batch and its samples ({reason}): try narrower networks, a lower "
+            "training.batch_size or fewer objective.samples; what was saved before is intact"
         ) from error
 
 

@@ -280,11 +280,22 @@ def test_digits_that_could_not_be_served_are_told_before_training(tmp_path: Path
 
 
 def test_what_takes_more_memory_than_there_is_is_told() -> None:
-    told = r"^no memory for a batch .*: try a lower training\.batch_size or objective\.samples; what was saved"
+    told = r"^no memory for the model, a batch .*: try narrower networks, a lower training\.batch_size or fewer"
     with pytest.raises(TrainingError, match=told), enough_memory():
         torch.empty(2**50)
     with pytest.raises(RuntimeError, match="shape"), enough_memory():
         torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_a_model_without_room_beside_its_average_is_told(
+    tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        torch.empty(2**50)
+
+    monkeypatch.setattr(loop_module, "AveragedModel", fail)
+    with pytest.raises(TrainingError, match=r"^no memory for the model"):
+        run(tmp_path / "run", digits)
 
 
 def test_images_that_are_not_bytes_are_told_before_training(tmp_path: Path, digits: Digits) -> None:

@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from safetensors.torch import load_file, save_file
 from models.checkpoint import read_config, update_checkpoint
 from models.data import Digits
 from models.errors import TrainingError
+from models.kinds import build
 from models.training import EpochReport, Reporter, train
 from models.training.folder import locked
 from models.training.reporting import METRICS_FILE
-from models.training.state import STATE_FILE, read_progress
+from models.training.state import STATE_FILE, load_state, read_progress
 from tests.models.training.recipes import first, make_recipe
 
 
@@ -230,3 +232,28 @@ def test_two_runs_do_not_share_a_folder(interrupted: Path, digits: Digits) -> No
     with locked(interrupted), pytest.raises(TrainingError, match="another run is training in this folder"):
         resume(interrupted, digits)
     resume(interrupted, digits)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the file, in any instant
+def test_an_interrupt_while_the_state_is_read_is_an_interrupt(interrupted: Path) -> None:
+    model = build(make_recipe().model)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    interrupts = 0
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(400):
+            try:
+                with torch.enable_grad():  # which an interrupt within torch may leave switched off
+                    signal.setitimer(signal.ITIMER_REAL, (1 + number % 40) * 5e-5)
+                    load_state(interrupted, {"model": model}, optimizer)
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupts > 40
