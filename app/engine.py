@@ -252,10 +252,8 @@ class Model:
             )
         await self._ready()
         if self._map is None:
-            raise NotCapableError(
-                f"{self.name} has two latents, but its checkpoint carries no map, which `reparam evaluate --update` "
-                f"makes; {self._can()}"
-            )
+            how = ", which `reparam evaluate --update` makes" if self.image_shape == (28, 28) else ""
+            raise NotCapableError(f"{self.name} has two latents, but its checkpoint carries no map{how}; {self._can()}")
         return self._map
 
     async def draw_map(self, size: int) -> Array:

@@ -113,10 +113,11 @@ def as_text(report: Report) -> str:
     rows = [("address", f"{report['address']}, try it at {report['docs']}")]
     for model in report["models"]:
         name = model["name"] + (" (default)" if model["name"] == report["default_model"] else "")
+        latents = f"{model['latents']} latent{'s' * (model['latents'] != 1)}"
         rows.append(
             (
                 "model",
-                f"{name}: {model['kind']}, {model['latents']} latents, {model['parameters']:,} parameters, "
+                f"{name}: {model['kind']}, {latents}, {model['parameters']:,} parameters, "
                 f"sha256 {model['sha256'][:12]}, from {model['folder']}"
                 + (", loaded at its first call" if model["lazy"] else ""),
             )

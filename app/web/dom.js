@@ -33,3 +33,8 @@ let last = 0;
 export function uniqueId(prefix = "id") {
   return `${prefix}-${++last}`;
 }
+
+/** "1 number", "50 numbers". */
+export function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}

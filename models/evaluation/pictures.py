@@ -110,7 +110,7 @@ def _curves(lines: bytes) -> Figure:
         points = [(report["epoch"], report[key]) for report in reports if report.get(key) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) == 1 else "")
-    axes.set(title="what training minimised", xlabel="epoch", ylabel="nats")
+    axes.set(title="the bound on log p(x), negated", xlabel="epoch", ylabel="nats")
     axes.legend()
     return figure
 

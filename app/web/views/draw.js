@@ -2,14 +2,14 @@
 
 import {draw, tile} from "../components/tile.js";
 import {coalesce} from "../coalesce.js";
-import {h, number} from "../dom.js";
+import {counted, h, number} from "../dom.js";
 
 export const title = "Draw";
 export const aboutDigit = true;
 export const impossible = () => "";
 
 export function lead({latents}) {
-  return `Draw a digit on the sheet. The model squeezes its 784 pixels into ${latents} numbers, and draws it again from ` +
+  return `Draw a digit on the sheet. The model squeezes its 784 pixels into ${counted(latents, "number")}, and draws it again from ` +
     "those alone. What comes back is what it has learned of handwriting.";
 }
 
@@ -51,7 +51,7 @@ export function show(root, {card, api, signal, onDigit, failed, request}) {
 function codeBars(latents) {
   const bars = Array.from({length: latents}, () => h("span"));
   const chart = h("div", {class: "code"}, bars);
-  const words = h("figcaption", {}, `${latents} numbers`);
+  const words = h("figcaption", {}, counted(latents, "number"));
   const arrow = () => h("span", {class: "arrow"}, "→");
   return {
     element: h("div", {class: "through", "aria-hidden": "true"}, arrow(), h("figure", {}, chart, words), arrow()),

@@ -18,11 +18,16 @@ export const aboutDigit = true;
 export const impossible = () => "";
 
 export function lead(card) {
-  return isItself(card)
-    ? `Where ${card.name} encodes test digits: its two latents are the whole map. Move over it to decode any ` +
-      "point, click to keep one."
-    : `${card.name} has ${card.latents} latents, more than a map has room for. This is a projection (PCA): the plane in ` +
-      "which the codes of 500 real test digits vary most. Move over it to see what is where, click to keep a place.";
+  if (isItself(card)) {
+    return `Where ${card.name} encodes test digits: its two latents are the whole map. Move over it to decode any ` +
+      "point, click to keep one.";
+  }
+  const use = "Move over it to see what is where, click to keep a place.";
+  return card.latents > 2
+    ? `${card.name} has ${card.latents} latents, more than a map has room for. This is a projection (PCA): the plane in ` +
+      `which the codes of 500 real test digits vary most. ${use}`
+    : `The checkpoint of ${card.name} keeps no map of its latents. These are the codes of 500 real test digits, turned ` +
+      `to where they vary most (PCA). ${use}`;
 }
 
 export function show(root, {card, api, state, signal, onDigit, go, failed, request}) {

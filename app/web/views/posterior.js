@@ -16,10 +16,11 @@ const SILENT = 0.01; // nats: a latent that says less of the digit is inactive
 const DRAWS = 8;
 
 export function lead(card) {
+  const each = card.latents === 1 ? "its one latent" : `each of its ${card.latents} latents`;
   return card.generative
-    ? `For this digit the model believes in a range of values for each of its ${card.latents} latents. Move one, and ` +
+    ? `For this digit the model believes in a range of values for ${each}. Move one, and ` +
       "see what it stands for."
-    : `This model keeps one value for each of its ${card.latents} latents, without a variance: it is deterministic. ` +
+    : `This model keeps one value for ${each}, without a variance: it is deterministic. ` +
       "Move one, and see what it stands for.";
 }
 

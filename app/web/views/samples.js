@@ -3,7 +3,7 @@
 import {coalesce} from "../coalesce.js";
 import {draw, nth, tile} from "../components/tile.js";
 import {digitOfPixels} from "../digit.js";
-import {h, number, uniqueId} from "../dom.js";
+import {counted, h, number, uniqueId} from "../dom.js";
 import {writeNpy} from "../npy.js";
 import {packFloats} from "../state.js";
 
@@ -15,7 +15,7 @@ const SEED = "7";
 
 export function lead(card) {
   const way = card.prior?.kind === "flow" ? "which its flow turns into latents and its decoder into digits" : "which its decoder turns into digits";
-  return `Nobody wrote these. The model is given noise from N(0, I), ${card.latents} numbers a digit, ${way}. The same ` +
+  return `Nobody wrote these. The model is given noise from N(0, I), ${counted(card.latents, "number")} a digit, ${way}. The same ` +
     "seed gives the same digits, on any machine.";
 }
 
