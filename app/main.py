@@ -83,6 +83,7 @@ def create_app(settings: Settings | None = None, keys: Keys | None = None) -> Fa
             await asyncio.to_thread(traces.close)
 
     app = FastAPIOffline(
+        docs_url=None,  # ours finds its files at any path
         redoc_url=None,  # it shows less than Swagger UI, and asks its makers' server for their logo
         title="Reparam",
         version=version("reparam"),
@@ -90,7 +91,6 @@ def create_app(settings: Settings | None = None, keys: Keys | None = None) -> Fa
         lifespan=lifespan,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the framework's; `Observation` has ours
-        swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True, "docExpansion": "list"},
     )
     resources = [one for one in RESOURCES if settings.metrics or one is not metrics]
     routes = [route for resource in resources for route in resource.router.routes]

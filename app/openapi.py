@@ -84,6 +84,7 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
         description=app.description,
         routes=app.routes,
         tags=app.openapi_tags,
+        servers=[{"url": "./"}],  # where the schema lies, at whatever path a proxy has it
     )
     components = schema["components"]["schemas"]
     for kind in (ImageFiles, ImagePixels, Latents, SampleRequest, Problem, IndexRequest, InferRequest, Error):

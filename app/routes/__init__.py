@@ -2,6 +2,7 @@
 
 from app.routes import (
     decode,
+    docs,
     encode,
     fit,
     health,
@@ -15,4 +16,18 @@ from app.routes import (
     v2,
 )
 
-RESOURCES = (encode, decode, reconstruct, interpolate, score, sample, fit, models, health, metrics, v2, playground)
+RESOURCES = (
+    encode,
+    decode,
+    reconstruct,
+    interpolate,
+    score,
+    sample,
+    fit,
+    models,
+    health,
+    metrics,
+    v2,
+    docs,
+    playground,
+)

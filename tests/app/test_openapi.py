@@ -37,8 +37,8 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
     links.feed(text)
     assert any(link.endswith(".js") for link in links.found)
     for link in links.found:
-        assert link.startswith("/") and not link.startswith("//")
-        assert client.get(link).status_code == 200
+        assert not link.startswith("/") and ":" not in link  # beside the page, wherever a proxy has it
+        assert client.get(f"/{link}").status_code == 200
     assert not re.findall(r"https?://(?!www\.w3\.org)", text)
 
 

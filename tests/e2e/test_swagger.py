@@ -73,6 +73,20 @@ def test_a_file_of_ones_own_can_be_sent(page: Page, service: str, media: str) ->
     _assert_shown(_execute(block), "image/png")
 
 
+def test_a_proxy_may_have_it_at_any_path(page: Page, service: str) -> None:
+    """Which the proxy takes off, as nginx does under `location /any/path/ { proxy_pass http://service/; }`."""
+    page.route("**/any/path/**", lambda route: route.continue_(url=route.request.url.replace("/any/path/", "/")))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/any/path/docs")
+    block = _open(page, next(one for one in _operations(service) if one["operationId"] == "sample"))
+    _assert_shown(_execute(block), "image/png")
+    page.goto("/any/path/")
+    expect(page.locator("main")).to_contain_text("numbers")
+    assert len(asked) > 10
+    assert not [url for url in asked if not url.startswith((f"{service}/any/path/", "blob:", "data:"))]
+
+
 def test_a_key_is_given_once(new_page: NewPage, faults: Faults) -> None:
     with running("--model", "mnist-mlp", REPARAM_API_KEYS="a-key-of-sixteen-letters") as (url, _):
         page = new_page(base_url=url)
