@@ -5,7 +5,7 @@ import logging
 from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.access.addresses import is_loopback
+from app.access.addresses import Unmap, is_loopback
 from app.access.cors import Cors
 from app.access.headers import SecurityHeaders
 from app.access.keys import Keys, RequireKey, declare_keys
@@ -38,6 +38,7 @@ def add_access(app: FastAPI, settings: Settings, keys: Keys | None = None) -> No
         app.add_middleware(RequireKey, keys, settings, limiter)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, [str(network) for network in settings.trusted_proxies])
+        app.add_middleware(Unmap)
     app.add_middleware(ErrorsAsProblems)
     if settings.cors_origins:
         app.add_middleware(Cors, settings.cors_origins)
@@ -52,8 +53,11 @@ def check_access(settings: Settings) -> Keys | None:
         InputError: a setting cannot be followed.
     """
     keys = Keys.load(settings)
-    add_access(FastAPI(), settings, keys)
-    if settings.rate_limit is None and settings.rate_limit_storage is not None:
+    if settings.rate_limit is not None:
+        from app.access.rates import RateLimiter
+
+        RateLimiter.load(settings.rate_limit, settings)
+    elif settings.rate_limit_storage is not None:
         logger.warning("REPARAM_RATE_LIMIT_STORAGE is set, and nothing is counted there: set REPARAM_RATE_LIMIT")
     if not settings.keyed and not is_loopback(settings.host):
         logger.warning(

@@ -1,9 +1,12 @@
 """Which machine a request comes from."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+MAPPED = re.compile(rb"::ffff:(?=\d+\.\d+\.\d+\.\d+)", re.IGNORECASE)
 
 
 def client(scope: Scope) -> str:
@@ -40,3 +43,18 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+class Unmap:
+    """Has proxies that listen on sockets of IPv6 tell IPv4 addresses as what they are, and so as networks have them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["headers"] = [
+                (name, MAPPED.sub(b"", value) if name == b"x-forwarded-for" else value)
+                for name, value in scope["headers"]
+            ]
+        await self.app(scope, receive, send)

@@ -138,6 +138,13 @@ def test_what_a_caller_writes_before_the_proxy_is_not_believed() -> None:
         assert [_statuses(client, 1, **{"x-forwarded-for": f})[0] for f in forwarded] == [200, 200, 429]
 
 
+@pytest.mark.parametrize("proxy", ["10.0.0.7", "::ffff:10.0.0.7", "::FFFF:10.0.0.7"])
+def test_a_proxy_is_trusted_however_the_next_one_names_it(proxy: str) -> None:
+    with limited("1/hour", peer="10.0.0.9", trusted_proxies="10.0.0.0/8") as client:
+        for i in range(3):
+            assert _statuses(client, 2, **{"x-forwarded-for": f"192.0.2.{i}, {proxy}"}) == [200, 429]
+
+
 def test_memory_forgets_callers_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
