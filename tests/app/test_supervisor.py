@@ -11,9 +11,10 @@ import pytest
 import uvicorn
 from uvicorn.supervisors.multiprocess import SIGNALS
 
-from app import figures, metrics, supervisor
+from app import figures, metrics, supervisor, worker
 from app.figures import SharedFigures
-from app.supervisor import BOOT_S, HUNG_S, VAIN_STARTS, Supervisor, Worker
+from app.supervisor import VAIN_STARTS, Supervisor
+from app.worker import BOOT_S, HUNG_S, Worker
 
 REPORT: Any = {"address": "here"}
 
@@ -33,7 +34,7 @@ class Played(Worker):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.process = Played.process
-        self._began = self._heard = supervisor.time.monotonic()
+        self._began = self._heard = worker.time.monotonic()
         self._patience_s = BOOT_S + HUNG_S
 
     def send(self, number: signal.Signals) -> None:
@@ -48,7 +49,8 @@ class Played(Worker):
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set."""
     now = [0.0]
-    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in (supervisor, worker):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
@@ -72,7 +74,8 @@ def of_two(
     monkeypatch.setattr(figures, "SHARED_MEMORY", str(tmp_path))
     monkeypatch.setattr(supervisor, "Worker", Played)
     monkeypatch.setattr(metrics, "forget", lambda _: None)
-    monkeypatch.setattr(supervisor, "wait", lambda *_: [])
+    for module in (supervisor, worker):
+        monkeypatch.setattr(module, "wait", lambda *_: [])
     monkeypatch.setenv(metrics.FOLDER, "")
     with socket.socket() as listener, SharedFigures(2) as shared:
         config = uvicorn.Config("app.main:app", workers=2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -172,6 +173,31 @@ def test_workers_serve_on_and_start_when_their_folder_is_removed(tmp_path: Path)
         wait_for(lambda: infer() - before)
         assert get(f"{url}/metrics").status_code == 200 and _inferred(url)
         assert sum("was removed" in str(line["message"]) for line in _lines(log)) == 1
+
+
+def test_workers_are_replaced_though_the_folder_of_the_start_is_removed(tmp_path: Path) -> None:
+    folder, port = tmp_path / "release", free_port()
+    folder.mkdir()
+    url = f"http://127.0.0.1:{port}"
+    command = [REPARAM, "serve", "--port", str(port), "--workers", "2", "--model", "mnist-mlp"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            wait_until_ready(url, process)
+            wait_for(lambda: len(workers_of(process.pid)) == 2)
+            before = workers_of(process.pid)
+            folder.rmdir()
+            os.kill(min(before), signal.SIGKILL)
+            wait_for(lambda: _ready_workers(url) == 2 and workers_of(process.pid) - before)
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=STOP_S)
+        finally:
+            process.kill()
+    assert process.returncode == 0 and "cannot be started" not in output, output
+
+
+def _ready_workers(url: str) -> int:
+    (line,) = re.findall(r"^reparam_workers_ready (\S+)$", get(f"{url}/metrics").text, re.MULTILINE)
+    return int(float(line))
 
 
 def test_a_worker_that_starts_later_takes_the_same_keys(tmp_path: Path) -> None:
@@ -491,6 +517,26 @@ def test_a_start_that_is_called_off_ends_as_a_stop_does(workers: str) -> None:
         finally:
             process.kill()
     assert process.returncode == 0 and "Traceback" not in output, output
+
+
+@pytest.mark.parametrize("delay_s", [0.7, 1.2, 1.7, 2.2, 2.7])
+def test_a_start_of_workers_can_be_called_off_at_any_instant(delay_s: float) -> None:
+    process = subprocess.Popen(
+        [REPARAM, "serve", "--port", str(free_port()), "--workers", "2"],
+        env=os.environ | {"REPARAM_LOG_FORMAT": "json"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=STOP_S)
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+    for line in output.splitlines():
+        assert "Traceback" not in str(json.loads(line)), output
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
