@@ -5,7 +5,8 @@ from importlib.util import find_spec
 
 from app.access import Keys, check_access
 from app.settings import Settings, warn_of_unknown
-from models.errors import ReparamError
+from app.traces import Traces
+from models.errors import InputError, ReparamError
 
 
 def check_start(settings: Settings) -> Keys | None:
@@ -17,6 +18,10 @@ def check_start(settings: Settings) -> Keys | None:
     warn_of_unknown(os.environ)
     if settings.otlp_endpoint:
         _check_extra("otlp_endpoint", "otel", "opentelemetry.exporter.otlp.proto.http")
+        try:
+            Traces(settings.otlp_endpoint).close()
+        except Exception as error:  # of any kind: its packages read the variables each in its way
+            raise InputError(f"traces: expected OTEL_ variables that can be followed, found: {error}") from error
     if settings.runtime == "openvino":
         _check_extra("runtime", "openvino", "openvino")
     return check_access(settings)

@@ -17,7 +17,7 @@ from app.checks import check_start
 from app.main import create_app
 from app.settings import Settings
 from app.traces import Traces, trace_id
-from models.errors import ReparamError
+from models.errors import InputError, ReparamError
 from tests.app.test_observation import PARENT, TRACE
 
 
@@ -137,6 +137,21 @@ def test_without_the_extra_the_start_fails_in_one_line(monkeypatch: pytest.Monke
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter", None)
     with pytest.raises(ReparamError, match=r"REPARAM_OTLP_ENDPOINT.*extra otel"):
+        check_start(Settings(models="mnist-mlp", otlp_endpoint="http://127.0.0.1:4318"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "abc", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a non-negative integer"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100000", "max_export_batch_size must be less than or equal"),
+    ],
+)
+def test_variables_that_cannot_be_followed_fail_the_start_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"^traces: expected OTEL_ variables that can be followed, found: {told}"):
         check_start(Settings(models="mnist-mlp", otlp_endpoint="http://127.0.0.1:4318"))
 
 
