@@ -1,7 +1,7 @@
 """`reparam encode`, `decode` and `sample`: the service's calls, on files and offline, through the same engine."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,17 +12,21 @@ from app.numbers import kind_of, rows_of_numbers
 from models.errors import InputError, ReparamError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from app.engine import Array, Model
 
 MODEL = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME|DIR", help="A shipped checkpoint, or a folder (with a /); left out, the service's own choice."
+        metavar="NAME|DIR",
+        help="A shipped checkpoint, or a folder (with a /); left out, the one that made the codes, else mnist-conv.",
     ),
 ]
 OUT = Annotated[Path, typer.Option(metavar="FILE", help="Where the answer goes; the ending says in what form.")]
 COLUMNS = Annotated[int | None, typer.Option(min=1, max=1024, help="Of the contact sheet; left out, about square.")]
 SCALE = Annotated[int, typer.Option(min=1, max=16, help="How many pixels wide a pixel of the PNG is.")]
+CODES = ("mean", "latents")  # what a file has them as: the first it has is taken
 LOOK_S = 0.2  # between two looks at how far a model is
 
 T = TypeVar("T")
@@ -68,8 +72,9 @@ def decode(
 ) -> None:
     """Decode latent vectors to images: FILE ends in .png (several become a contact sheet) or .npy."""
     _check_ending(out, ".png", ".npy")
-    served = _load(model)
-    rows = _read_latents(latents, served.latents)
+    codes = _read_codes(latents)
+    served = _load(_maker(codes) if model is None else model)
+    rows = codes.of(served)
     if not len(rows):
         raise InputError(f"{latents}: expected at least one latent vector, found none")
     images = asyncio.run(_shown("decoded", served, len(rows), served.decode(rows)))
@@ -96,6 +101,7 @@ def sample(
 
 
 def _load(name: str | None) -> "Model":
+    """The model of this name; by default the first that is shipped. Raises: CheckpointError."""
     from app.engine import Engine
     from app.settings import shipped
     from models.files import checkpoint_folder
@@ -128,37 +134,79 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: expected a file: {error.strerror}") from error
 
 
-def _read_latents(path: Path, width: int) -> "Array":
-    """(N, Z) float32 from the forms that `encode` writes, and .npy."""
+class _Codes:
+    """Codes of a file: its numbers, not looked at yet, and the name of the model that made them, if the file has it."""
+
+    def __init__(self, path: Path, name: str, numbers: "list[Any] | np.ndarray", model: str | None) -> None:
+        self.path, self.name, self.numbers, self.model = path, name, numbers, model
+
+    def of(self, model: "Model") -> "Array":
+        """(N, Z) float32. Raises: InputError: if they are no codes of the model."""
+        import numpy as np
+
+        from app.tensors import as_latents
+
+        if self.model not in (None, model.name):
+            raise InputError(f"{self.path}: expected codes of {model.name}, found those of {self.model}")
+        try:
+            if isinstance(self.numbers, list):
+                return rows_of_numbers(self.name, self.numbers, model.latents)
+            with np.errstate(over="ignore"):  # which as_latents tells
+                return as_latents(self.numbers.astype(np.float32), model.latents)
+        except InputError as error:
+            raise InputError(
+                f"{self.path}: expected latent vectors, N lists of {model.latents} numbers: {error}"
+            ) from error
+
+
+def _maker(codes: _Codes) -> str | None:
+    """Who made them, if the file says so, and it is shipped. Raises: InputError: if it is not."""
+    from models.files import shipped_names
+
+    if codes.model is not None and codes.model not in shipped_names():
+        raise InputError(
+            f"{codes.path}: its codes are of {codes.model!r:.80}, which is not shipped: expected its folder as --model"
+        )
+    return codes.model
+
+
+def _read_codes(path: Path) -> _Codes:
+    """What `encode` writes, the service answers, or .npy. Raises: InputError: if it is nothing of the kind."""
     import io
 
     import numpy as np
     import orjson
-    from safetensors.numpy import load
-
-    from app.tensors import as_latents
+    from safetensors import safe_open
 
     _check_ending(path, ".json", ".npz", ".safetensors", ".npy")
     data = _read(path)
+    found: Mapping[str, Any]
     try:
         if path.suffix == ".json":
-            document = orjson.loads(data)
-            if not isinstance(document, dict):
-                raise InputError(f'expected an object with "mean" or "latents", found {kind_of(document)}')
-            name = "mean" if "mean" in document else "latents"
-            return rows_of_numbers(name, document[name], width)
-        if path.suffix == ".safetensors":
-            latents = load(data)["mean"]
+            found = orjson.loads(data)
+            if not isinstance(found, dict):
+                raise InputError(f'expected an object with "mean" or "latents", found {kind_of(found)}')
+            model = found.get("model")
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "np") as file:
+                model = (file.metadata() or {}).get("model")
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         else:
-            file = np.load(io.BytesIO(data), allow_pickle=False)
-            latents = file if isinstance(file, np.ndarray) else file["mean"]
-        if latents.dtype.kind not in "iuf":
-            raise InputError(f"expected real numbers, found {latents.dtype}")
-        with np.errstate(over="ignore"):  # which as_latents tells
-            return as_latents(latents.astype(np.float32), width)
+            loaded = np.load(io.BytesIO(data), allow_pickle=False)
+            found = {"latents": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+            model = str(found["model"]) if "model" in found else None
+        name = next((name for name in CODES if name in found), None)
+        if name is None:
+            raise InputError(f"expected {' or '.join(CODES)} in it, found {', '.join(map(str, found)) or 'nothing'}")
+        numbers = found[name]
+        if isinstance(numbers, np.ndarray) and numbers.dtype.kind not in "iuf":
+            raise InputError(f"expected real numbers, found {numbers.dtype}")
+        if not isinstance(numbers, list | np.ndarray):
+            raise InputError(f"{name}: expected lists of numbers, found {kind_of(numbers)}")
     except Exception as error:  # damage is met with a dozen kinds
         reason = (str(error).splitlines() or ["too large"])[0]
-        raise InputError(f"{path}: expected latent vectors, N lists of {width} numbers: {reason}") from error
+        raise InputError(f"{path}: expected latent vectors: {reason}") from error
+    return _Codes(path, name, numbers, model if isinstance(model, str) else None)
 
 
 def _write_numbers(path: Path, model: str, arrays: dict[str, "Array"]) -> None:
@@ -175,7 +223,7 @@ def _write_numbers(path: Path, model: str, arrays: dict[str, "Array"]) -> None:
         _write(path, write_safetensors(arrays, {"model": model}))
     else:
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, allow_pickle=False, model=model, **arrays)
         _write(path, buffer.getvalue())
 
 

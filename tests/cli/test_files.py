@@ -12,13 +12,13 @@ from random import Random
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from starlette.testclient import TestClient
 
 from app.cli import files, progress_bar
 from app.cli.doctor import doctor
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, shipped
 from models.errors import InputError
 from tests.conftest import ROOT
 from tests.processes import run_reparam, start_reparam
@@ -151,7 +151,10 @@ def test_a_sheet_has_the_columns_and_the_scale(tmp_path: Path) -> None:
         (("decode", "huge.json"), "huge.json: expected latent vectors"),
         (("decode", "complex.npy"), "complex.npy: expected latent vectors"),
         (("decode", "larger-than-memory.npy"), "larger-than-memory.npy: expected latent vectors"),
-        (("decode", "archive.npy"), "archive.npy: expected latent vectors, N lists of 40 numbers: 'mean is not a file"),
+        (
+            ("decode", "archive.npy"),
+            "archive.npy: expected latent vectors: expected mean or latents in it, found codes",
+        ),
         (("sample", "--model", ""), "error: expected the name or the folder of a checkpoint, found an empty name"),
         (("sample", "--out", "digits.gif"), "expected a name ending in .png, .npy, found .gif"),
     ],
@@ -211,13 +214,44 @@ def test_damaged_latents_are_one_line(tmp_path: Path) -> None:
             damaged[random.randrange(len(damaged))] = random.randrange(256)
         (tmp_path / "codes.npz").write_bytes(damaged)
         try:
-            assert files._read_latents(tmp_path / "codes.npz", 4).shape == (2, 4)
+            assert files._read_codes(tmp_path / "codes.npz").numbers.shape
         except InputError as error:
             refused += 1
-            assert "codes.npz: expected latent vectors, N lists of 4 numbers: " in str(error)
+            assert "codes.npz: expected latent vectors: " in str(error)
     assert refused > 250
 
 
 def test_whole_numbers_are_latents_too(tmp_path: Path) -> None:
-    np.save(tmp_path / "codes.npy", np.arange(8).reshape(2, 4))
-    assert files._read_latents(tmp_path / "codes.npy", 4).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    np.save(tmp_path / "codes.npy", np.arange(40).reshape(1, 40))
+    np.save(tmp_path / "floats.npy", np.arange(40, dtype=np.float32).reshape(1, 40))
+    for name in ("codes", "floats"):
+        reparam("decode", f"{name}.npy", "--out", f"{name}-decoded.npy", cwd=tmp_path)
+    np.testing.assert_array_equal(*(np.load(tmp_path / f"{name}-decoded.npy") for name in ("codes", "floats")))
+
+
+@pytest.mark.parametrize("form", ["json", "npz", "safetensors"])
+def test_codes_are_decoded_by_the_model_that_made_them(tmp_path: Path, form: str) -> None:
+    reparam("encode", SEVEN, "--model", "mnist-2d", "--out", f"codes.{form}", cwd=tmp_path)
+    reparam("decode", f"codes.{form}", "--out", "as-it-says.npy", cwd=tmp_path)
+    reparam("decode", f"codes.{form}", "--out", "told.npy", "--model", "mnist-2d", cwd=tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / "as-it-says.npy"), np.load(tmp_path / "told.npy"))
+    error = reparam("decode", f"codes.{form}", "--model", "mnist-mlp", cwd=tmp_path, status=1)
+    assert f"codes.{form}: expected codes of mnist-mlp, found those of mnist-2d" in error
+
+
+def test_codes_of_ones_own_model_need_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "codes.json").write_text(json.dumps({"model": "../mine", "mean": [[0.0] * 40]}))
+    error = reparam("decode", "codes.json", cwd=tmp_path, status=1)
+    assert "codes.json: its codes are of '../mine', which is not shipped: expected its folder as --model" in error
+
+
+def test_the_default_model_is_the_one_that_the_help_names() -> None:
+    assert shipped()[0] == "mnist-conv" == files._load(None).name
+
+
+def test_an_answer_of_the_service_can_be_decoded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "drawn.npz", latents=np.zeros((2, 40), np.float32))
+    save_file({"latents": np.zeros((2, 40), np.float32)}, tmp_path / "drawn.safetensors", {"model": "mnist-conv"})
+    for form in ("npz", "safetensors"):
+        reparam("decode", f"drawn.{form}", "--out", f"{form}.npy", cwd=tmp_path)
+        assert np.load(tmp_path / f"{form}.npy").shape == (2, 28, 28)
