@@ -148,8 +148,8 @@ class Model:
         checkpoint = load_checkpoint(self.folder)
         if checkpoint.config != self.config:
             raise CheckpointError(
-                f"{self.folder}: expected the checkpoint that was there when the service started, found another; "
-                "SIGHUP makes the service take it"
+                f"{self.folder}: expected the checkpoint that was there when the service looked last, found another; "
+                "SIGHUP makes the service take it, if it is sound and of the same name"
             )
         draws = self.config.novelty.draws if self.config.novelty else novelty.DRAWS
         network = Network(checkpoint.model, self.image_shape, draws, find_device(self._device), self._runtime)
@@ -421,7 +421,8 @@ class Engine:
             except Exception as error:
                 metrics.reloaded(name, ok=False)
                 unexpected = None if isinstance(error, ReparamError | OSError) else error
-                logger.error("%s: not reloaded, the old one stays: %s", name, error, exc_info=unexpected)
+                serves = "the old one stays" if model.loaded else "nor loaded before, so calls of it are refused"
+                logger.error("%s: not reloaded, %s: %s", name, serves, error, exc_info=unexpected)
                 continue
             if changed is None:
                 metrics.unchanged(name)
@@ -458,7 +459,7 @@ def _load_changed(model: Model) -> Model | None:
         raise CheckpointError(f"{model.folder}: expected the name {model.name!r}, found {found.name!r}")
     changed = found.config != model.config
     if changed and model.loaded:
-        found.load()
+        found = _load_latest(found)
     else:
         load_checkpoint(found.folder)
     return found if changed or model.failed else None

@@ -216,6 +216,14 @@ def test_a_lazy_model_whose_checkpoint_has_changed_says_so(checkpoints, folder: 
     asyncio.run(main())
 
 
+def test_a_lazy_model_has_no_old_one_that_could_stay(checkpoints, folder: Path, caplog) -> None:
+    engine = Engine.load([checkpoints["tiny-ae"], folder], lazy=True)
+    (folder / "config.json").write_text("{")
+    asyncio.run(engine.reload())
+    (record,) = [record for record in caplog.records if record.name == "app.engine" and record.levelname == "ERROR"]
+    assert "tiny-2d: not reloaded, nor loaded before, so calls of it are refused: " in record.message
+
+
 def test_a_checkpoint_that_is_exchanged_while_others_are_loaded_is_taken_as_it_is_then(
     checkpoints, folder: Path
 ) -> None:
@@ -230,7 +238,7 @@ def test_a_checkpoint_that_is_exchanged_while_others_are_loaded_is_taken_as_it_i
         if done == 1:
             _become(folder, checkpoints["tiny-conv"], "another")
 
-    with pytest.raises(CheckpointError, match="expected the checkpoint that was there when the service started"):
+    with pytest.raises(CheckpointError, match="expected the checkpoint that was there when the service looked last"):
         Engine.load([checkpoints["tiny-ae"], folder], progress=damage)
 
 
