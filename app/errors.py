@@ -115,8 +115,8 @@ class Kind(NamedTuple):
     title: str
 
 
-# The first line whose class the error is an instance of.
-PROBLEMS: dict[type[ReparamError], Kind] = {
+# An error is the kind of the nearest of its classes.
+PROBLEMS: dict[type, Kind] = {
     UnauthorizedError: Kind(401, "unauthorized", "A valid key is needed"),
     ModelNotFoundError: Kind(404, "model-not-found", "No such model"),
     NotAcceptableError: Kind(406, "not-acceptable", "No acceptable answer"),
@@ -169,17 +169,17 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
     So is a checkpoint's.
     """
-    for kind, (status, name, title) in PROBLEMS.items():
-        if isinstance(error, kind):
-            detail = str(error)
-            if isinstance(error, CheckpointError):  # tells of paths and hashes, which are the operator's to know
-                logger.error("a model cannot be loaded: %s", error)
-                detail = f"the model cannot be loaded; the log has why, under the request_id {request.state.request_id}"
-            answer = problem(request, status, name, title, detail)
-            answer.headers.update(HEADERS.get(status, {}))
-            answer.headers.update(error.headers if isinstance(error, RefusedError | MediaTypeError) else {})
-            return answer
-    return await _unexpected(request, error)
+    kind = next((PROBLEMS[one] for one in type(error).__mro__ if one in PROBLEMS), None)
+    if kind is None:
+        return await _unexpected(request, error)
+    detail = str(error)
+    if isinstance(error, CheckpointError):  # tells of paths and hashes, which are the operator's to know
+        logger.error("a model cannot be loaded: %s", error)
+        detail = f"the model cannot be loaded; the log has why, under the request_id {request.state.request_id}"
+    answer = problem(request, *kind, detail)
+    answer.headers.update(HEADERS.get(kind.status, {}))
+    answer.headers.update(error.headers if isinstance(error, RefusedError | MediaTypeError) else {})
+    return answer
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
