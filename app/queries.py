@@ -8,12 +8,12 @@ from functools import cache
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import ParameterError
 from app.images import Fit, Polarity
-from app.interpolation import Way
-from app.schemas import SampleRequest, misfit
+from app.interpolation import InterpolationPath
+from app.schemas import SampleFields, misfit
 
 MAX_COLUMNS = 1024
 STEPS, SIZE = 8, 20  # where nothing else is asked for, or as many as may be
@@ -80,21 +80,15 @@ class InterpolateQuery(SheetQuery, PictureQuery):
     steps: int | None = Field(
         None, ge=2, description=f"How many images, the two ends' included; left out, {STEPS} or fewer."
     )
-    path: Way = Field(
+    path: InterpolationPath = Field(
         "linear",
         description="`linear` is straight in the latents; `spherical` is a great circle in the noise that the prior "
         "turns into codes, and stays where draws lie: for models that generate.",
     )
 
 
-class SampleQuery(SampleRequest, SheetQuery, ModelQuery):
+class SampleQuery(SampleFields, SheetQuery, ModelQuery):
     """From noise to images."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        """All of a query is text."""
-        return value
 
 
 Q = TypeVar("Q", bound=NoQuery)

@@ -22,7 +22,7 @@ def misfit(where: str, kind: type[BaseModel], error: ValidationError) -> str:
     return f"{where}: expected {known}, found {', '.join(sorted(unknown))[:200]}"
 
 
-class SampleRequest(BaseModel):
+class SampleFields(BaseModel):
     """What to sample."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +38,10 @@ class SampleRequest(BaseModel):
         allow_inf_nan=False,
         description="Scales the noise: below 1 safer digits, above 1 wilder ones.",
     )
+
+
+class SampleRequest(SampleFields):
+    """What to sample, as JSON."""
 
     @field_validator("*", mode="before")
     @classmethod

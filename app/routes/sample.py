@@ -9,13 +9,13 @@ from app.engine import Model
 from app.errors import LimitError, MalformedError
 from app.json_bodies import load_object
 from app.queries import DecodeQuery, SampleQuery, described, read_query
-from app.schemas import SampleAnswer, SampleRequest, misfit
+from app.schemas import SampleAnswer, SampleFields, SampleRequest, misfit
 from app.state import find_model, settings_of
 
 router = APIRouter(tags=["generation"])
 
 
-async def _sample(request: Request, model: Model, form: ImageForm, wanted: SampleRequest) -> Response:
+async def _sample(request: Request, model: Model, form: ImageForm, wanted: SampleFields) -> Response:
     max_samples = settings_of(request).max_samples
     if wanted.count > max_samples:
         raise LimitError("count", "max_samples", max_samples, wanted.count)
