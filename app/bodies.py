@@ -12,10 +12,10 @@ from fastapi import Request
 from app.batching import Rows, as_numbers
 from app.engine import Array, Model
 from app.errors import LimitError, MalformedError, MediaTypeError
-from app.forms import form_files
 from app.headers import header
 from app.images import ImageError, ImageTooLargeError, Picture, fit_image, read_image
 from app.json_bodies import INLINE_BYTES, load_object
+from app.multipart import form_files
 from app.numbers import kind_of, rows_of_numbers
 from app.queries import PictureQuery
 from app.settings import Settings
@@ -255,4 +255,5 @@ def _read_picture(file: bytes, place: int, max_pixels: int, before: int = 0) -> 
     try:
         return read_image(file, max_pixels, before)
     except ImageError as error:
-        raise type(error)(f"images[{place}]: {error}") from error
+        setting = " (max_pixels, set by REPARAM_MAX_PIXELS)" if isinstance(error, ImageTooLargeError) else ""
+        raise type(error)(f"images[{place}]: {error}{setting}") from error

@@ -18,6 +18,7 @@ Pixels = npt.NDArray[np.float32]
 
 _LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
+MAX_PIXELS = 16_000_000
 _PHOTOMETRIC = 262  # of TIFF's tags the one that tells what its zero is
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -46,7 +47,7 @@ class Picture(NamedTuple):
         return self.pixels.size
 
 
-def read_image(data: bytes, max_pixels: int = 16_000_000, before: int = 0) -> Picture:
+def read_image(data: bytes, max_pixels: int = MAX_PIXELS, before: int = 0) -> Picture:
     """Read a PNG, JPEG, WebP, BMP, GIF or TIFF file: its first frame, turned upright, flattened and made grey.
 
     An 8-bit grey value v becomes exactly float32(v) / float32(255); 16-bit grey keeps its 16 bits.
@@ -58,7 +59,7 @@ def read_image(data: bytes, max_pixels: int = 16_000_000, before: int = 0) -> Pi
         ImageError: if the bytes are no such file, or a truncated or damaged one.
         ImageTooLargeError: if the header promises more than `max_pixels`; nothing has been decoded then.
     """
-    limit = f"expected at most {max_pixels} pixels in all images together (max_pixels, set by REPARAM_MAX_PIXELS)"
+    limit = f"expected at most {max_pixels} pixels in all images together"
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
