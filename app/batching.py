@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.float32 | np.uint8]  # bytes v stand for v / 255, which they become when a pass takes them
 Columns = Sequence[Array | None]
 Pass = Callable[[Array], Columns]  # rows (N, ...) -> columns (N, ...) each; no row depends on another
+Observer = Callable[[str, int, float], None]
 
 
 def as_numbers(rows: Rows) -> Array:
@@ -43,13 +44,6 @@ class Result(NamedTuple):
     queue_s: float  # from the call to its first pass
     infer_s: float  # in passes, the neighbours' share included
     finite: bool  # all numbers of those passes, the neighbours' included
-
-
-class Observer:
-    """Told of what a lane does; this one does nothing with it."""
-
-    def passed(self, function: str, rows: int, seconds: float) -> None:
-        """A pass is over: rows that callers asked for, padding not counted."""
 
 
 class _Job:
@@ -95,8 +89,8 @@ class _Job:
 _Batch = list[tuple[_Job, Array]]
 
 
-class Lane:
-    """The way to one model: a queue, and at most one forward pass at a time.
+class BatchQueue:
+    """The queue of one model, which has at most one forward pass at a time.
 
     Jobs that ask for the same function share a pass. A pass has one of a few sizes, which were warmed: a shape that is
     met for the first time costs tens of milliseconds. A job of more rows than the largest size takes several passes,
@@ -109,6 +103,7 @@ class Lane:
             taken whatever its size.
         executor: of one thread, where the passes run.
         inline: the functions whose passes are so short that they run on the event loop instead.
+        observe: told of every pass that is over: its function, how many rows were asked for, and seconds.
     """
 
     def __init__(
@@ -118,10 +113,10 @@ class Lane:
         max_waiting: int,
         executor: Executor,
         inline: Collection[str] = (),
-        observer: Observer | None = None,
+        observe: Observer = lambda *_: None,
     ) -> None:
         self._passes, self._sizes, self._max_waiting = passes, sizes, max_waiting
-        self._executor, self._inline, self._observer = executor, inline, observer or Observer()
+        self._executor, self._inline, self._observe = executor, inline, observe
         self._jobs: deque[_Job] = deque()
         self._busy = False
         self.waiting = 0  # rows
@@ -135,7 +130,7 @@ class Lane:
         """A function of rows (N, ...), N at least 1. Whoever is cancelled leaves the queue.
 
         Args:
-            observed: whether the observer is told of them.
+            observed: whether the queue's `observe` is told of them.
         Raises: OverloadedError: if too many wait. Whatever the pass raises, if these rows alone are the cause.
         """
         if self.waiting and self.waiting + len(rows) > self._max_waiting:
@@ -226,7 +221,7 @@ class Lane:
         Then what waits has its turn.
         """
         if observed := sum([len(part) for job, part in batch if job.observed]):
-            self._observer.passed(batch[0][0].function, observed, seconds)
+            self._observe(batch[0][0].function, observed, seconds)
         finite = not isinstance(columns, Exception) and all(np.isfinite(c).all() for c in columns if c is not None)
         again: list[_Job] = []
         start = 0

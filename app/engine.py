@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, Self
@@ -16,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from app import metrics
-from app.batching import Columns, Lane, Observer, Rows
-from app.interpolation import Way, linear, spherical
+from app.batching import BatchQueue, Columns, Rows
+from app.interpolation import InterpolationPath, linear, spherical
 from app.network import Network, Runtime, limit_threads
-from app.stages import spend
+from app.stages import record
 from models import novelty
 from models.checkpoint import LatentMap, load_checkpoint, read_outline
 from models.device import Device, find_device
@@ -76,16 +77,6 @@ class Scored(NamedTuple):
     percentile: Array | None  # of the surprise, 0..100 among held-out digits; None: the checkpoint has none to compare
 
 
-class _Measured(Observer):
-    """A lane's, for the metrics."""
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-
-    def passed(self, function: str, rows: int, seconds: float) -> None:
-        metrics.batch(self._model, function, rows, seconds)
-
-
 class Model:
     """A checkpoint that answers.
 
@@ -119,24 +110,24 @@ class Model:
         self.capabilities += ["sample"] if self.generative else []
         self.capabilities += ["map"] if self.config.map and self.latents == 2 else []
         self._map: LatentMap | None = None
-        self._lane: Lane | None = None
+        self._queue: BatchQueue | None = None
         self._loading: asyncio.Task[None] | None = None
         self._failed = False
 
     @property
     def queue_images(self) -> int:
         """How many images, or latents, wait."""
-        return self._lane.waiting if self._lane else 0
+        return self._queue.waiting if self._queue else 0
 
     @property
     def queue_age_s(self) -> float:
         """For how long the call that waits longest has waited, in seconds; 0 if none does."""
-        return self._lane.age_s if self._lane else 0.0
+        return self._queue.age_s if self._queue else 0.0
 
     @property
     def loaded(self) -> bool:
         """Whether it is in memory, checked and warm."""
-        return self._lane is not None
+        return self._queue is not None
 
     @property
     def failed(self) -> bool:
@@ -156,8 +147,8 @@ class Model:
         network.warm()
         thread = ThreadPoolExecutor(1, f"infer-{self.name}")  # which starts with its first pass
         self._map = checkpoint.map
-        self._lane = Lane(
-            network.passes, network.sizes, self._max_waiting, thread, network.inline, _Measured(self.name)
+        self._queue = BatchQueue(
+            network.passes, network.sizes, self._max_waiting, thread, network.inline, partial(metrics.batch, self.name)
         )
 
     def successor(self) -> Self:
@@ -184,7 +175,7 @@ class Model:
         """Images (N, H, W) in [0, 1] -> what the model makes of them. Raises: ShapeError; InputError."""
         return await self._run_for_one("reconstruct", self._checked(images))
 
-    async def interpolate(self, ends: Rows, steps: int, path: Way = "linear") -> Interpolated:
+    async def interpolate(self, ends: Rows, steps: int, path: InterpolationPath = "linear") -> Interpolated:
         """Decode codes on the way between two, which are exactly its ends.
 
         The linear path is straight in the latents; the spherical one is a great circle in the noise that the prior
@@ -294,14 +285,14 @@ class Model:
             "training": config.training,
         }
 
-    async def _ready(self) -> Lane:
+    async def _ready(self) -> BatchQueue:
         """The way to the network, which is loaded first if it is not; once, however many call and leave meanwhile."""
-        if self._lane is None:
+        if self._queue is None:
             if self._loading is None or self._loading.done():  # where it failed it is tried again
                 self._loading = asyncio.create_task(self._load())
             await asyncio.shield(self._loading)
-        assert self._lane is not None  # noqa: S101  for the type checker
-        return self._lane
+        assert self._queue is not None  # noqa: S101  for the type checker
+        return self._queue
 
     async def _load(self) -> None:
         try:
@@ -312,10 +303,10 @@ class Model:
 
     async def _run(self, function: str, rows: Rows, observed: bool = True) -> Columns:
         """What a pass makes of rows. Raises: InputError: if it is not finite. OverloadedError."""
-        lane = self._lane or await self._ready()
-        columns, queue_s, infer_s, finite = await lane.run(function, rows, observed)
-        spend("queue", queue_s)
-        spend("infer", infer_s)
+        queue = self._queue or await self._ready()
+        columns, queue_s, infer_s, finite = await queue.run(function, rows, observed)
+        record("queue", queue_s)
+        record("infer", infer_s)
         if not finite and not all(column is None or np.isfinite(column).all() for column in columns):
             raise InputError(f"{function}: the input drives the network out of float32's range; use smaller numbers")
         return columns

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
-Way = Literal["linear", "spherical"]
+InterpolationPath = Literal["linear", "spherical"]
 
 _PARALLEL = 1e-6  # the sine of an angle below which float32 does not tell in which plane two directions lie
 

@@ -83,7 +83,7 @@ class Workers(NamedTuple):
 _workers = Workers(1, 1, {})  # this one, where there is no supervisor
 
 
-class _Total:
+class _BufferedCounter:
     """What is to be added to a counter."""
 
     def __init__(self, counter: Counter, labels: tuple[str, ...]) -> None:
@@ -100,7 +100,7 @@ class _Total:
             self._waiting, self._changed = 0, False
 
 
-class _Level:
+class _BufferedGauge:
     """What a gauge is to be set to."""
 
     def __init__(self, gauge: Gauge, labels: tuple[str, ...]) -> None:
@@ -119,7 +119,7 @@ class _Level:
             self._changed = False
 
 
-class _Spread:
+class _BufferedHistogram:
     """What is to be observed by a histogram."""
 
     def __init__(self, histogram: Histogram, labels: tuple[str, ...]) -> None:
@@ -142,26 +142,26 @@ class _Spread:
             self._counts, self._sum = [0] * len(self._bounds), 0.0
 
 
-_waiting: list[_Total | _Level | _Spread] = []
+_waiting: list[_BufferedCounter | _BufferedGauge | _BufferedHistogram] = []
 
 
 @cache
-def _total(counter: Counter, *labels: str) -> _Total:
-    total = _Total(counter, labels)
+def _total(counter: Counter, *labels: str) -> _BufferedCounter:
+    total = _BufferedCounter(counter, labels)
     _waiting.append(total)
     return total
 
 
 @cache
-def _level(gauge: Gauge, *labels: str) -> _Level:
-    level = _Level(gauge, labels)
+def _level(gauge: Gauge, *labels: str) -> _BufferedGauge:
+    level = _BufferedGauge(gauge, labels)
     _waiting.append(level)
     return level
 
 
 @cache
-def _spread(histogram: Histogram, *labels: str) -> _Spread:
-    spread = _Spread(histogram, labels)
+def _spread(histogram: Histogram, *labels: str) -> _BufferedHistogram:
+    spread = _BufferedHistogram(histogram, labels)
     _waiting.append(spread)
     return spread
 
@@ -213,7 +213,7 @@ def unchanged(model: str) -> None:
     _level(_read_well, model).set(1)
 
 
-def _reload(model: str, ok: bool) -> _Total:
+def _reload(model: str, ok: bool) -> _BufferedCounter:
     return _total(_reloads, model, "success" if ok else "failure")
 
 

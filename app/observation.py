@@ -74,7 +74,7 @@ class Observation:
         if trace:
             context["trace_id"] = trace
         logs.REQUEST.set(context)
-        spells = stages.begin()
+        timings = stages.begin()
         times: dict[stages.Stage, float] = {}
         status = size = 0
 
@@ -83,8 +83,8 @@ class Observation:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message.get("headers", ()), (b"x-request-id", ids.encode())]
-                if spells and "model" in state:  # a data call
-                    times = stages.totals(spells)
+                if timings and "model" in state:  # a data call
+                    times = stages.totals(timings)
                     headers.append((b"server-timing", stages.server_timing(times).encode()))
                 if (draining := state.get("draining")) is not None and draining.is_set():
                     headers.append((b"connection", b"close"))
@@ -108,7 +108,7 @@ class Observation:
             if self._counted:
                 metrics.ended(_operation(scope), status, state.get("problem"), seconds, times)
             if span and traces:
-                traces.end(span, *_told(scope, status), spells, status >= 500)
+                traces.end(span, *_told(scope, status), timings, status >= 500)
             if self._access_log:
                 logs.log_request(_line(scope, status, seconds, size))
 

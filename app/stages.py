@@ -10,29 +10,29 @@ Stage = Literal["read", "preprocess", "queue", "infer", "encode"]
 
 # A stretch of time that a request spent in a stage: which, when it ended on the clock of `time.perf_counter`, and its
 # seconds. A plain tuple, since every request makes several.
-Spell = tuple[Stage, float, float]
+Timing = tuple[Stage, float, float]
 
 
-_spells: ContextVar[list[Spell] | None] = ContextVar("spells", default=None)
+_timings: ContextVar[list[Timing] | None] = ContextVar("timings", default=None)
 
 
-def begin() -> list[Spell]:
-    """Begin a request: the list that its spells will be in, those spent in its threads included."""
-    spells: list[Spell] = []
-    _spells.set(spells)
-    return spells
+def begin() -> list[Timing]:
+    """Begin a request: the list that its timings will be in, those of its threads included."""
+    timings: list[Timing] = []
+    _timings.set(timings)
+    return timings
 
 
-def spend(name: Stage, seconds: float) -> None:
+def record(name: Stage, seconds: float) -> None:
     """Note that the request has just spent so long in a stage; outside of a request nothing happens."""
-    spells = _spells.get()
-    if spells is not None:
-        spells.append((name, perf_counter(), seconds))
+    timings = _timings.get()
+    if timings is not None:
+        timings.append((name, perf_counter(), seconds))
 
 
-def spent(name: Stage) -> float:
+def seconds_in(name: Stage) -> float:
     """The seconds that the request has spent in a stage so far."""
-    return sum(seconds for stage, _, seconds in _spells.get() or () if stage == name)
+    return sum(seconds for stage, _, seconds in _timings.get() or () if stage == name)
 
 
 class _Timer:
@@ -47,9 +47,9 @@ class _Timer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if (spells := _spells.get()) is not None:
+        if (timings := _timings.get()) is not None:
             end = perf_counter()
-            spells.append((self._name, end, end - self._began))
+            timings.append((self._name, end, end - self._began))
 
 
 def stage(name: Stage) -> _Timer:
@@ -57,10 +57,10 @@ def stage(name: Stage) -> _Timer:
     return _Timer(name)
 
 
-def totals(spells: list[Spell]) -> dict[Stage, float]:
+def totals(timings: list[Timing]) -> dict[Stage, float]:
     """Seconds by stage, of those that the request went through, in the order in which it first did."""
     sums: dict[Stage, float] = {}
-    for name, _, seconds in spells:
+    for name, _, seconds in timings:
         sums[name] = sums.get(name, 0.0) + seconds
     return sums
 

@@ -1,7 +1,7 @@
 """Arrays as files: NumPy's .npy and safetensors, from bytes and to bytes.
 
 Every number of a file's header is checked against the file before anything is made of it, and the array is a view of
-the body: nothing is copied, and no pickle is ever loaded.
+the body; no pickle is ever loaded.
 """
 
 import json
@@ -108,8 +108,8 @@ def as_images(values: Values, image_shape: tuple[int, int]) -> Rows:
     """Images of the model's own size, as they are: (N, H, W), float32 in [0, 1] or uint8, written to by nobody else.
 
     Args:
-        values: (N, H, W), (N, 1, H, W) or (N, H * W); uint8 0..255, or floats 0..1. Neither uint8 nor float32 is
-            copied where it is contiguous.
+        values: (N, H, W), (N, 1, H, W) or (N, H * W); uint8 0..255, or floats 0..1. Contiguous uint8 is not
+            copied, nor is float32 in a body that may be written to.
     Raises: ShapeError; InputError: if a number is outside of the range, or none.
     """
     rows, columns = image_shape
@@ -128,7 +128,7 @@ def as_images(values: Values, image_shape: tuple[int, int]) -> Rows:
 
 
 def as_latents(values: Values, width: int) -> Array:
-    """Latent vectors (N, width) float32, finite; contiguous float32 is not copied, other floats are rounded to it.
+    """Latent vectors (N, width) float32, finite; other floats are rounded to it.
 
     Raises: ShapeError; InputError: if they are no floats, or not finite in float32.
     """

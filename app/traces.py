@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from app.stages import Spell
+    from app.stages import Timing
 
 FLUSH_S = 3  # at the stop, for what has not been sent
 TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -59,14 +59,14 @@ class Traces:
         headers = {"traceparent": traceparent.decode("latin-1"), "tracestate": tracestate.decode("latin-1")}
         return self._tracer.start_span(method, self._propagator.extract(headers), SpanKind.SERVER)
 
-    def end(self, span: Span, name: str, attributes: dict[str, Any], spells: list[Spell], failed: bool) -> None:
+    def end(self, span: Span, name: str, attributes: dict[str, Any], timings: list[Timing], failed: bool) -> None:
         """End it, with what is known now, and its stages as children."""
         if span.is_recording():
             from opentelemetry.trace import StatusCode, set_span_in_context
 
             now, clock = time_ns(), perf_counter()
             context = set_span_in_context(span)
-            for stage, ended, seconds in spells:
+            for stage, ended, seconds in timings:
                 end = now - int((clock - ended) * 1e9)
                 child = self._tracer.start_span(stage, context, start_time=end - int(seconds * 1e9))
                 child.end(end)

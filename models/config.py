@@ -1,6 +1,5 @@
 """What a checkpoint's `config.json` says."""
 
-from math import prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,11 +28,6 @@ class ModelConfig(Strict):
     architecture: dict[str, Any]
     likelihood: LikelihoodSpec
     prior: PriorSpec = StandardNormalSpec()
-
-    @property
-    def pixels(self) -> int:
-        """D, the length of an image as a vector."""
-        return prod(self.input_shape)
 
 
 class Weights(Strict):

@@ -1,11 +1,11 @@
-"""Every error that this package raises on purpose.
+"""The errors that this package raises on purpose.
 
 A message is one line for the person at the other end: it names the thing, what was expected and what was found.
 """
 
 
 class ReparamError(Exception):
-    """The base of the project's errors: expected, explained in one line, safe to show to a caller."""
+    """The base of the project's errors: expected, and explained in one line."""
 
     def __str__(self) -> str:
         # One line also where it quotes what was found: a key of a file may hold anything.

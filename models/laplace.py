@@ -33,16 +33,16 @@ def laplace_approximation(model: VAE, x: Tensor, steps: int = 1, widened: float 
     for _ in range(steps):
         near = torch.cat((z[None], z + moves))
         output = model.decoder(near).to(x.dtype)
-        of_output, of_noise = _slopes(output, sigma), _slopes(model.prior.to_noise(near), sigma)
+        output_jacobian, noise_jacobian = _jacobian(output, sigma), _jacobian(model.prior.to_noise(near), sigma)
         with torch.enable_grad():
             pixels, code = (tensor.detach().requires_grad_() for tensor in (output[0], z))
-            (slope,) = grad(model.likelihood.log_prob(x, pixels).sum(), pixels, create_graph=True)
-            (bend,) = grad(slope.sum(), pixels)  # (N, D): pixels are independent
-            (slope_of_prior,) = grad(model.prior.log_prob(code).sum(), code)
-        gradient = (of_output @ slope.detach()[..., None])[..., 0] + slope_of_prior
-        of_pixels = of_output * (-bend).clamp_min(0)[:, None]
+            (pixel_gradient,) = grad(model.likelihood.log_prob(x, pixels).sum(), pixels, create_graph=True)
+            (pixel_hessian,) = grad(pixel_gradient.sum(), pixels)  # (N, D): pixels are independent
+            (prior_gradient,) = grad(model.prior.log_prob(code).sum(), code)
+        gradient = (output_jacobian @ pixel_gradient.detach()[..., None])[..., 0] + prior_gradient
+        weighted_jacobian = output_jacobian * (-pixel_hessian).clamp_min(0)[:, None]
         with torch.autocast(x.device.type, enabled=False):  # rounded to half a precision it may not be positive
-            precision = of_pixels @ of_output.mT + of_noise @ of_noise.mT
+            precision = weighted_jacobian @ output_jacobian.mT + noise_jacobian @ noise_jacobian.mT
         factor = torch.linalg.cholesky(precision)
         step = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
         tried = z + torch.tensor(LENGTHS, dtype=z.dtype, device=z.device)[:, None, None] * step
@@ -51,6 +51,6 @@ def laplace_approximation(model: VAE, x: Tensor, steps: int = 1, widened: float 
     return FullGaussian(z, torch.linalg.cholesky(covariance))
 
 
-def _slopes(values: Tensor, sigma: Tensor) -> Tensor:
+def _jacobian(values: Tensor, sigma: Tensor) -> Tensor:
     """The derivatives (N, Z, E) by each latent of values (1 + Z, N, E), at a code and a step (N, Z) off along each."""
     return (values[1:] - values[0]).movedim(0, 1) / sigma[..., None]

@@ -168,7 +168,7 @@ class ResidualBlock(nn.Module):
         return x + self.second(elu(self.first(elu(x))))  # type: ignore[no-any-return]
 
 
-class _Halving(nn.Module):
+class _Downsampling(nn.Module):
     """A convolution of stride 2, then residual blocks."""
 
     def __init__(self, incoming: int, outgoing: int, kernel: int, blocks: int) -> None:
@@ -181,7 +181,7 @@ class _Halving(nn.Module):
         return self.blocks(self.convolution(x))  # type: ignore[no-any-return]
 
 
-class _Doubling(nn.Module):
+class _Upsampling(nn.Module):
     """Residual blocks, then a sub-pixel convolution: four channels become the four pixels of one.
 
     Source: Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
@@ -206,7 +206,7 @@ class ResidualEncoder(nn.Module):
         self.shape = shape
         sizes = zip(pairwise((shape[0], *spec.channels)), spec.blocks, strict=True)
         self.stages = nn.ModuleList(
-            _Halving(*channels, kernel=3 if stage else 5, blocks=blocks)  # at the image a wider view costs nothing
+            _Downsampling(*channels, kernel=3 if stage else 5, blocks=blocks)  # at the image a wider view costs nothing
             for stage, (channels, blocks) in enumerate(sizes)
         )
         rows, columns = _coarsest(shape, len(spec.channels), "encoder")
@@ -233,7 +233,7 @@ class ResidualDecoder(nn.Module):
         sizes = zip(pairwise((*spec.channels, shape[0])), spec.blocks, strict=True)
         last = len(spec.channels) - 1
         self.stages = nn.ModuleList(
-            _Doubling(*channels, kernel=3 if stage == last else 1, blocks=blocks)  # blocks follow all but the last
+            _Upsampling(*channels, kernel=3 if stage == last else 1, blocks=blocks)  # blocks follow all but the last
             for stage, (channels, blocks) in enumerate(sizes)
         )
 

@@ -45,12 +45,12 @@ class Iwae(Strict):
     """The importance-weighted bound, which K samples tighten (Burda, Grosse & Salakhutdinov 2016, equation 8).
 
     A sample's share of the gradient is its share of the weight, and most have next to none. With `resampled` the
-    gradient is taken of that many alone, drawn in proportion to their weights: of the same expectation, for a passage
-    forward a sample and a passage back for each of the few.
+    gradient is taken of that many alone, drawn in proportion to their weights: of the same expectation, for a
+    forward pass a sample and a backward pass for each of the few.
 
     A small encoder's samples lie where the posterior is not, and the bound then holds the decoder to codes that such an
     encoder can find. With `proposal` "laplace" the samples come from a Laplace approximation of p(z|x) instead, for
-    Z + 6 passages forward more an image: the decoder and the prior learn by them, and the encoder by its own ELBO.
+    Z + 6 forward passes more an image: the decoder and the prior learn by them, and the encoder by its own ELBO.
     """
 
     name: ClassVar[str] = "IWAE bound"
@@ -131,7 +131,7 @@ class Recipe(Strict):
         return self
 
     @property
-    def prelude(self) -> int:
+    def elbo_epochs(self) -> int:
         """How many epochs go by before the objective is the one that was asked for."""
         return self.objective.from_epoch - 1 if isinstance(self.objective, Iwae) else 0
 

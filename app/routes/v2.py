@@ -31,7 +31,7 @@ from app.oip.schemas import (
 )
 from app.queries import no_query
 from app.routes.health import check_ready
-from app.stages import spent
+from app.stages import seconds_in
 from app.state import EngineDep, SettingsDep, StatisticsDep
 from app.streams import Body, read_body
 from app.threads import off_loop_if
@@ -165,7 +165,7 @@ async def infer(
         wanted, value = await off_loop_if(len(body) > MAX_ON_LOOP, _read, request, settings, served, body)
         read = time.perf_counter_ns()
         answer = await served.call(value)
-        queue = round(spent("queue") * 1e9)
+        queue = round(seconds_in("queue") * 1e9)
         called = time.perf_counter_ns()
         size = sum(values.nbytes for values in answer.outputs.values())
         content, header = await off_loop_if(

@@ -38,7 +38,7 @@ class FetchEvent:
     total_bytes: int | None = None  # None where the mirror does not say
 
 
-Progress = Callable[[FetchEvent], None]
+FetchCallback = Callable[[FetchEvent], None]
 
 
 def no_progress(_: FetchEvent) -> None:
@@ -48,7 +48,7 @@ def no_progress(_: FetchEvent) -> None:
 def fetch_mnist(
     folder: Path,
     mirrors: Sequence[str] = MIRRORS,
-    progress: Progress = no_progress,
+    progress: FetchCallback = no_progress,
     *,
     sha256: Mapping[str, str] = SHA256,
     timeout_s: float = 30.0,
@@ -92,7 +92,7 @@ def fetch_mnist(
     return paths
 
 
-def _fetch_one(client: "httpx.Client", mirrors: list[str], path: Path, expected: str, progress: Progress) -> str:
+def _fetch_one(client: "httpx.Client", mirrors: list[str], path: Path, expected: str, progress: FetchCallback) -> str:
     """Fetch one file into its place. Returns: the mirror it came from."""
     from models.data.download import MirrorError
 
@@ -114,7 +114,9 @@ def _fetch_one(client: "httpx.Client", mirrors: list[str], path: Path, expected:
     raise DataError(f"{path}: no mirror gave it: {'; '.join(failures) or 'no mirror was named'}")
 
 
-def _fetch_from(client: "httpx.Client", mirror: str, name: str, part: Path, expected: str, progress: Progress) -> None:
+def _fetch_from(
+    client: "httpx.Client", mirror: str, name: str, part: Path, expected: str, progress: FetchCallback
+) -> None:
     """Make `part` the right file, with the help of one mirror."""
     from models.data.download import MirrorError, download
 

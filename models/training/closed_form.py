@@ -12,11 +12,11 @@ from models.kinds import build
 from models.recipe import Recipe
 from models.training.folder import CHECKPOINT_FOLDER
 from models.training.observation import TrainingData
-from models.training.state import Progress, save_state
+from models.training.state import RunState, save_state
 from models.training.validation import validate
 
 
-def fit(recipe: Recipe, data: TrainingData, out: Path, progress: Progress, provenance: dict[str, Any]) -> None:
+def fit(recipe: Recipe, data: TrainingData, out: Path, progress: RunState, provenance: dict[str, Any]) -> None:
     """Leave the weights of greatest likelihood in the run's checkpoint, and its end in the state.
 
     Raises: RecipeError: if the digits do not determine the weights. OSError.

@@ -19,7 +19,7 @@ from models.errors import CheckpointError, TrainingError
 from models.files import remove_unfinished
 from models.recipe import Recipe, recorded
 from models.training.reporting import METRICS_FILE, log_is_of_first_epoch
-from models.training.state import STATE_FILE, Progress, read_progress
+from models.training.state import STATE_FILE, RunState, read_run_state
 
 CHECKPOINT_FOLDER = "checkpoint"
 NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
@@ -56,17 +56,17 @@ def locked(out: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def find_progress(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int | None) -> Progress:
+def find_run_state(recipe: Recipe, digits: Digits, out: Path, resume: bool, threads: int | None) -> RunState:
     """Where the run in the folder is; at its beginning if the folder holds none.
 
     Raises: TrainingError: if the folder holds a run and `resume` is not set, or it holds another one, or a checkpoint
         of which no run is known.
     """
     sha256 = hashlib.sha256(np.ascontiguousarray(digits.images).data).hexdigest()
-    found = read_progress(out)
+    found = read_run_state(out)
     if found is None:
         _check_free(out, recipe, sha256)
-        return Progress(recipe=recipe, data_sha256=sha256, threads=threads or torch.get_num_threads())
+        return RunState(recipe=recipe, data_sha256=sha256, threads=threads or torch.get_num_threads())
     if not resume:
         training = found.recipe.training
         where = f"at epoch {found.epoch} of {training.epochs}" if training else "which is finished"

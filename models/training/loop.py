@@ -21,7 +21,7 @@ from models.training.observation import TrainingData, noise_of, observe
 from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
 from models.training.start import begin_with, load_start
-from models.training.state import Progress, load_state, save_state
+from models.training.state import RunState, load_state, save_state
 from models.training.validation import Validation, enough_memory, precision, validate
 
 
@@ -39,7 +39,7 @@ class Loop:
         training: OptimizationRecipe,
         data: TrainingData,
         out: Path,
-        progress: Progress,
+        progress: RunState,
         provenance: dict[str, Any],
         reporter: Reporter,
         device: torch.device,
@@ -184,8 +184,9 @@ class Loop:
                 self.provenance | {"epochs": progress.epoch, "steps": progress.step},
                 progress.metrics,
             )
-        elif training.patience and progress.epoch - max(progress.best_epoch, self.recipe.prelude) >= training.patience:
-            progress.stopped_early = True
+        elif training.patience:
+            counted_from = max(progress.best_epoch, self.recipe.elbo_epochs)
+            progress.stopped_early = progress.epoch - counted_from >= training.patience
 
 
 def _not_finite(what: str, step: int, epoch: int) -> TrainingError:

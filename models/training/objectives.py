@@ -21,7 +21,7 @@ class Bound(NamedTuple):
     loss: Tensor  # (), to be minimised
     log_likelihood: Tensor  # (), the mean of log p(x|z)
     kl: Tensor  # (), what the bound takes off it: log_likelihood - kl is the bound
-    priced: Tensor  # (), the same as the objective prices it, after any warm-up
+    weighted_kl: Tensor  # (), the same as the objective prices it, after any warm-up
 
 
 def bound(model: Autoencoder, x: Tensor, objective: Elbo | Iwae, kl_weight: float, generator: Generator) -> Bound:
@@ -34,8 +34,8 @@ def bound(model: Autoencoder, x: Tensor, objective: Elbo | Iwae, kl_weight: floa
     terms = model.terms(x, generator)
     log_likelihood = terms.log_likelihood.mean()
     kl = terms.kl.mean(0)  # (G,), the mean over the batch
-    priced = objective.beta * (kl.clamp_min(objective.free_nats) if objective.free_nats else kl).sum()
-    return Bound(kl_weight * priced - log_likelihood, log_likelihood, kl.sum(), priced)
+    weighted_kl = objective.beta * (kl.clamp_min(objective.free_nats) if objective.free_nats else kl).sum()
+    return Bound(kl_weight * weighted_kl - log_likelihood, log_likelihood, kl.sum(), weighted_kl)
 
 
 def _importance_weighted(

@@ -16,12 +16,12 @@ from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
 from models.recipe import Recipe, check_model, recorded
 from models.training.closed_form import fit
-from models.training.folder import CHECKPOINT_FOLDER, find_progress, locked, writing
+from models.training.folder import CHECKPOINT_FOLDER, find_run_state, locked, writing
 from models.training.loop import Loop
 from models.training.observation import TrainingData
 from models.training.reporting import Reporter
 from models.training.start import load_start
-from models.training.state import Progress, read_progress
+from models.training.state import RunState, read_run_state
 
 
 def train(
@@ -34,7 +34,7 @@ def train(
     device: torch.device = CPU,
     provenance: dict[str, Any] | None = None,
     reporter: Reporter | None = None,
-) -> Progress:
+) -> RunState:
     """Train `recipe` on `digits` and leave the best weights in `out/checkpoint`.
 
     After every epoch `out` holds a checkpoint that can be served, `metrics.jsonl`, TensorBoard's files and the state
@@ -59,11 +59,11 @@ def train(
         with writing(out):
             if out.exists() and not out.is_dir():
                 raise TrainingError(f"{out}: expected a folder for the run, found a file")
-            if read_progress(out) is None:
+            if read_run_state(out) is None:
                 load_start(recipe)  # a bad one is told before anything is written; a run that began needs it no more
             out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(out))
-            progress = find_progress(recipe, digits, out, resume, threads)
+            progress = find_run_state(recipe, digits, out, resume, threads)
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(progress.threads)
         data = TrainingData.split(digits, recipe.data)
@@ -105,7 +105,7 @@ def _check(recipe: Recipe, digits: Digits) -> None:
         raise RecipeError(f"expected digits in squares of at least {side} pixels a side, found {rows}x{columns}")
 
 
-def _provenance(recipe: Recipe, data: TrainingData, progress: Progress, device: torch.device) -> dict[str, Any]:
+def _provenance(recipe: Recipe, data: TrainingData, progress: RunState, device: torch.device) -> dict[str, Any]:
     """What the model card says of where the weights come from."""
     return {
         "recipe": recorded(recipe),

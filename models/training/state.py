@@ -23,7 +23,7 @@ STATE_FILE = "state.safetensors"
 ADAM_TENSORS = ("step", "exp_avg", "exp_avg_sq")
 
 
-class Progress(BaseModel):
+class RunState(BaseModel):
     """Where a run is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -53,7 +53,7 @@ class Progress(BaseModel):
 
 def save_state(
     folder: Path,
-    progress: Progress,
+    progress: RunState,
     modules: Mapping[str, nn.Module] | None = None,
     optimizer: torch.optim.Adam | None = None,
 ) -> None:
@@ -67,14 +67,14 @@ def save_state(
     write_atomically(folder / STATE_FILE, save_tensors(tensors, metadata))
 
 
-def read_progress(folder: Path) -> Progress | None:
+def read_run_state(folder: Path) -> RunState | None:
     """Where the run in `folder` is; None if it has not finished an epoch. Raises: TrainingError: if unreadable."""
     path = folder / STATE_FILE
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            return Progress.model_validate_json((file.metadata() or {}).get("progress", ""))
+            return RunState.model_validate_json((file.metadata() or {}).get("progress", ""))
     except (SafetensorError, ValidationError, OSError) as error:
         raise TrainingError(f"{path}: expected the state of a training run: {str(error).splitlines()[0]}") from error
 

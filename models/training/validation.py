@@ -21,7 +21,7 @@ class Validation(NamedTuple):
 
     log_likelihood: float  # log p(x|z)
     kl: float  # what the bound takes off it
-    priced: float  # the same as the objective prices it
+    weighted_kl: float  # the same as the objective prices it
 
     @property
     def negative_elbo(self) -> float:
@@ -31,7 +31,7 @@ class Validation(NamedTuple):
     @property
     def loss(self) -> float:
         """What training minimises, and the best epoch has least of: the -ELBO, unless its KL has another price."""
-        return self.priced - self.log_likelihood
+        return self.weighted_kl - self.log_likelihood
 
 
 @contextmanager
@@ -58,15 +58,15 @@ def validate(model: Autoencoder, held_out: Tensor, recipe: Recipe, epoch: int) -
     generator = noise_of(recipe.seed, 0)
     objective = recipe.objective.at(epoch)
     samples = objective.samples if isinstance(objective, Iwae) else 1
-    log_likelihood = kl = priced = 0.0
+    log_likelihood = kl = weighted_kl = 0.0
     for batch in held_out.split(max(1, BATCH // samples)):
         x = observe(batch, recipe.data, generator).to(model.device)
         with precision(recipe, model.device):
             terms = bound(model, x, objective, 1.0, generator)
         log_likelihood += terms.log_likelihood.item() * len(batch)
         kl += terms.kl.item() * len(batch)
-        priced += terms.priced.item() * len(batch)
-    return Validation(log_likelihood / len(held_out), kl / len(held_out), priced / len(held_out))
+        weighted_kl += terms.weighted_kl.item() * len(batch)
+    return Validation(log_likelihood / len(held_out), kl / len(held_out), weighted_kl / len(held_out))
 
 
 def precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app.batching import Lane, Observer, OverloadedError
+from app.batching import BatchQueue, Observer, OverloadedError
 
 
 class Recorder(Observer):
-    """A pass that can be held, and what the lane told."""
+    """A pass that can be held, and what the queue told."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
@@ -31,10 +31,10 @@ class Recorder(Observer):
         self.passes.append((function, rows))
 
 
-def _lane(recorder: Recorder, *, threaded: bool = False, max_waiting: int = 100) -> Lane:
+def _queue(recorder: Recorder, *, threaded: bool = False, max_waiting: int = 100) -> BatchQueue:
     passes = {"double": recorder.double, "again": recorder.double}
     inline = () if threaded else passes
-    return Lane(passes, dict.fromkeys(passes, (1, 2, 4, 8)), max_waiting, ThreadPoolExecutor(1), inline, recorder)
+    return BatchQueue(passes, dict.fromkeys(passes, (1, 2, 4, 8)), max_waiting, ThreadPoolExecutor(1), inline, recorder)
 
 
 def _rows(*values: float) -> np.ndarray:
@@ -46,11 +46,11 @@ def test_what_comes_together_shares_a_pass_of_a_warmed_size(threaded: bool) -> N
     recorder = Recorder()
 
     async def main() -> list[np.ndarray]:
-        lane = _lane(recorder, threaded=threaded)
-        results = await asyncio.gather(*(lane.run("double", _rows(i, i + 0.5)) for i in range(3)))
+        queue = _queue(recorder, threaded=threaded)
+        results = await asyncio.gather(*(queue.run("double", _rows(i, i + 0.5)) for i in range(3)))
         assert all(result.columns[1] is None for result in results)
         assert all(result.queue_s >= 0 and result.infer_s > 0 for result in results)
-        assert lane.waiting == 0
+        assert queue.waiting == 0
         return [result.columns[0] for result in results]
 
     for i, column in enumerate(asyncio.run(main())):
@@ -62,9 +62,9 @@ def test_rows_that_are_not_to_be_observed_are_not_told_of() -> None:
     recorder = Recorder()
 
     async def main() -> None:
-        lane = _lane(recorder)
-        await asyncio.gather(lane.run("double", _rows(1)), lane.run("double", _rows(2, 3), observed=False))
-        await lane.run("double", _rows(4), observed=False)
+        queue = _queue(recorder)
+        await asyncio.gather(queue.run("double", _rows(1)), queue.run("double", _rows(2, 3), observed=False))
+        await queue.run("double", _rows(4), observed=False)
 
     asyncio.run(main())
     assert recorder.passes == [("double", 1)] and recorder.shapes == [(4, 1), (1, 1)]
@@ -75,9 +75,9 @@ def test_bytes_share_a_pass_with_numbers_as_parts_of_255() -> None:
     image_bytes = np.arange(256, dtype=np.uint8)[:, None]
 
     async def main() -> list[np.ndarray]:
-        lane = _lane(recorder, max_waiting=300)
+        queue = _queue(recorder, max_waiting=300)
         numbers, whole, few = await asyncio.gather(
-            *(lane.run("double", rows) for rows in (_rows(0.5), image_bytes, image_bytes[51:52]))
+            *(queue.run("double", rows) for rows in (_rows(0.5), image_bytes, image_bytes[51:52]))
         )
         return [numbers.columns[0], whole.columns[0], few.columns[0]]
 
@@ -92,18 +92,18 @@ def test_what_waits_for_the_thread_shares_the_next_pass() -> None:
     recorder = Recorder()
 
     async def main() -> None:
-        lane = _lane(recorder, threaded=True)
+        queue = _queue(recorder, threaded=True)
         recorder.open.clear()
-        first = asyncio.create_task(lane.run("double", _rows(1)))
-        while lane.waiting or not lane._busy:
+        first = asyncio.create_task(queue.run("double", _rows(1)))
+        while queue.waiting or not queue._busy:
             await asyncio.sleep(0)
-        others = [asyncio.create_task(lane.run("double", _rows(i))) for i in (2, 3, 4)]
-        other_function = asyncio.create_task(lane.run("again", _rows(5)))
+        others = [asyncio.create_task(queue.run("double", _rows(i))) for i in (2, 3, 4)]
+        other_function = asyncio.create_task(queue.run("again", _rows(5)))
         await asyncio.sleep(0.01)
-        assert lane.waiting == 4 and lane.age_s >= 0.01
+        assert queue.waiting == 4 and queue.age_s >= 0.01
         recorder.open.set()
         await asyncio.gather(first, *others, other_function)
-        assert lane.waiting == 0 and lane.age_s == 0
+        assert queue.waiting == 0 and queue.age_s == 0
 
     asyncio.run(main())
     assert recorder.passes == [("double", 1), ("double", 3), ("again", 1)]
@@ -115,13 +115,13 @@ def test_callers_that_come_back_share_a_pass_with_those_that_came_meanwhile(late
     recorder = Recorder()
 
     async def main() -> None:
-        lane = _lane(recorder, threaded=threaded)
+        queue = _queue(recorder, threaded=threaded)
 
         async def call(turns: int) -> None:
             for _ in range(5):
                 for _ in range(turns):  # the answer goes out, and the next request comes in
                     await asyncio.sleep(0)
-                await lane.run("double", _rows(1))
+                await queue.run("double", _rows(1))
                 turns = 2
 
         await asyncio.gather(*(call(turns) for turns in (0, 0, late, late)))
@@ -137,10 +137,10 @@ def test_many_rows_take_several_passes_and_let_others_between(threaded: bool) ->
     order = []
 
     async def main() -> None:
-        lane = _lane(recorder, threaded=threaded)
+        queue = _queue(recorder, threaded=threaded)
 
         async def call(name: str, function: str, rows: np.ndarray) -> None:
-            result = await lane.run(function, rows)
+            result = await queue.run(function, rows)
             np.testing.assert_array_equal(result.columns[0], 2 * rows)
             order.append(name)
 
@@ -158,11 +158,11 @@ def test_one_that_fails_does_not_fail_its_neighbours(threaded: bool) -> None:
     recorder = Recorder()
 
     async def main() -> list[object]:
-        lane = _lane(recorder, threaded=threaded)
-        calls = [lane.run("double", _rows(value)) for value in (1, -1, 3)]
+        queue = _queue(recorder, threaded=threaded)
+        calls = [queue.run("double", _rows(value)) for value in (1, -1, 3)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        assert lane.waiting == 0
-        assert (await lane.run("double", _rows(7))).columns[0].item() == 14  # and it goes on
+        assert queue.waiting == 0
+        assert (await queue.run("double", _rows(7))).columns[0].item() == 14  # and it goes on
         return outcomes
 
     good, bad, last = asyncio.run(main())
@@ -175,10 +175,10 @@ def test_a_failure_in_a_later_pass_fails_the_whole_and_leaves_nothing_behind(thr
     recorder = Recorder()
 
     async def main() -> None:
-        lane = _lane(recorder, threaded=threaded)
+        queue = _queue(recorder, threaded=threaded)
         with pytest.raises(ValueError, match="negative"):
-            await lane.run("double", np.r_[np.ones(20), -np.ones(20)].astype(np.float32)[:, None])
-        assert lane.waiting == 0
+            await queue.run("double", np.r_[np.ones(20), -np.ones(20)].astype(np.float32)[:, None])
+        assert queue.waiting == 0
 
     asyncio.run(main())
     assert len(recorder.passes) == 3  # of five
@@ -188,20 +188,20 @@ def test_whoever_is_cancelled_leaves_the_queue() -> None:
     recorder = Recorder()
 
     async def main() -> None:
-        lane = _lane(recorder, threaded=True)
+        queue = _queue(recorder, threaded=True)
         recorder.open.clear()
-        big = asyncio.create_task(lane.run("double", np.ones((20, 1), np.float32)))
-        while not lane._busy or lane.waiting == 20:
+        big = asyncio.create_task(queue.run("double", np.ones((20, 1), np.float32)))
+        while not queue._busy or queue.waiting == 20:
             await asyncio.sleep(0)
-        waiting = asyncio.create_task(lane.run("double", _rows(2)))
-        staying = asyncio.create_task(lane.run("double", _rows(3)))
+        waiting = asyncio.create_task(queue.run("double", _rows(2)))
+        staying = asyncio.create_task(queue.run("double", _rows(3)))
         await asyncio.sleep(0)
         waiting.cancel()
         big.cancel()  # between two of its passes
         await asyncio.sleep(0)
         recorder.open.set()
         assert (await staying).columns[0].item() == 6
-        assert lane.waiting == 0
+        assert queue.waiting == 0
         assert waiting.cancelled() and big.cancelled()
 
     asyncio.run(main())
@@ -212,16 +212,16 @@ def test_over_the_bound_a_call_is_refused_at_once() -> None:
     recorder = Recorder()
 
     async def main() -> None:
-        lane = _lane(recorder, threaded=True, max_waiting=10)
+        queue = _queue(recorder, threaded=True, max_waiting=10)
         recorder.open.clear()
-        large = asyncio.create_task(lane.run("double", np.ones((50, 1), np.float32)))  # nobody waits: whatever its size
+        large = asyncio.create_task(queue.run("double", np.ones((50, 1), np.float32)))  # nobody waits: it is taken
         await asyncio.sleep(0.01)
         with pytest.raises(OverloadedError, match=r"at most 10 images.*REPARAM_MAX_QUEUE_IMAGES"):
-            await lane.run("double", _rows(1))
+            await queue.run("double", _rows(1))
         large.cancel()
         recorder.open.set()
-        while lane.waiting:
+        while queue.waiting:
             await asyncio.sleep(0.01)
-        assert (await lane.run("double", _rows(1))).columns[0].item() == 2
+        assert (await queue.run("double", _rows(1))).columns[0].item() == 2
 
     asyncio.run(main())

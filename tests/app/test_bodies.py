@@ -22,9 +22,9 @@ from starlette.testclient import TestClient
 
 from app.bodies import ENDS_IN, IMAGE_TYPES, IMAGES_IN, LATENTS_IN
 from app.errors import BodyTooLargeError, CodingError, MalformedError
-from app.forms import form_files
 from app.json_bodies import load_object
 from app.main import create_app
+from app.multipart import form_files
 from app.settings import Settings
 from app.streams import Buffer, read_body, read_buffer
 from app.tensors import NPY, SAFETENSORS, as_images, read_npy

@@ -137,10 +137,10 @@ def test_an_exchanged_network_leaves_the_memory_at_once(checkpoints, folder: Pat
 
     async def main() -> None:
         engine = Engine.load([folder])
-        lane = engine.model()._lane
-        assert lane is not None
-        network = weakref.ref(lane._passes["encode"].__self__)  # type: ignore[attr-defined]
-        del lane
+        queue = engine.model()._queue
+        assert queue is not None
+        network = weakref.ref(queue._passes["encode"].__self__)  # type: ignore[attr-defined]
+        del queue
         await engine.model().sample(1)
         _become(folder, checkpoints["tiny-flow"])
         gc.collect()

@@ -8,12 +8,12 @@ from time import sleep
 from starlette.testclient import TestClient
 
 from app import stages
-from app.stages import spend, stage, totals
+from app.stages import record, stage, totals
 
 
 def test_outside_of_a_request_nothing_happens() -> None:
     def work() -> None:
-        spend("infer", 1.0)
+        record("infer", 1.0)
         with stage("encode"):
             pass
 
@@ -28,13 +28,13 @@ def test_threads_of_a_request_count_and_requests_stay_apart() -> None:
             sleep(0.01)
 
     async def request(seconds: float) -> dict[stages.Stage, float]:
-        spells = stages.begin()
-        spend("infer", seconds)
+        timings = stages.begin()
+        record("infer", seconds)
         await asyncio.sleep(0)
-        spend("infer", seconds)
-        spend("read", 0.5)
+        record("infer", seconds)
+        record("read", 0.5)
         await asyncio.to_thread(encode)
-        return totals(spells)
+        return totals(timings)
 
     async def both() -> list[dict[stages.Stage, float]]:
         return await asyncio.gather(request(1.0), request(2.0))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.checkpoint import load_checkpoint
-from models.config import ModelConfig
 from models.errors import CheckpointError
 from models.strict import explain
 from tests.models.tiny import save_tiny
@@ -189,11 +188,3 @@ def test_an_error_is_one_line_whatever_was_found(key: str, value: object) -> Non
             Nothing.model_validate(document)
         except ValidationError as error:
             assert len(str(CheckpointError(explain(error))).splitlines()) == 1
-
-
-@given(st.tuples(*[st.integers(1, 50)] * 3))
-def test_pixels_are_the_length_of_an_image_as_a_vector(shape: tuple[int, int, int]) -> None:
-    config = ModelConfig.model_validate(
-        {"kind": "vae", "input_shape": shape, "architecture": {}, "likelihood": {"kind": "bernoulli"}}
-    )
-    assert config.pixels == shape[0] * shape[1] * shape[2]

@@ -226,8 +226,8 @@ def test_what_is_reported_is_what_the_batches_were(tmp_path: Path, digits: Digit
 def test_the_kl_weighs_little_during_its_warm_up(tmp_path: Path, digits: Digits) -> None:
     changes = {"training__epochs": 10, "training__learning_rate": 0.01}
     free = run(tmp_path / "free", digits, training__kl_warmup_steps=10_000, **changes).reports[-1]
-    priced = run(tmp_path / "priced", digits, **changes).reports[-1]
-    assert free.kl > 2 * priced.kl
+    weighted_kl = run(tmp_path / "priced", digits, **changes).reports[-1]
+    assert free.kl > 2 * weighted_kl.kl
 
 
 def test_averaged_weights_are_kept_where_the_recipe_says_so(tmp_path: Path, digits: Digits) -> None:

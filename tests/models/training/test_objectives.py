@@ -71,17 +71,17 @@ def test_free_nats_leave_the_first_nats_of_each_latent_unpriced() -> None:
     found = bound(model, x, Elbo(free_nats=0.5), 1.0, seeded())
     torch.testing.assert_close(found.loss, kl[0] + kl[1] + 1.0 - log_likelihood)
     torch.testing.assert_close(found.kl, kl.sum())
-    torch.testing.assert_close(found.priced, kl[0] + kl[1] + 1.0)
+    torch.testing.assert_close(found.weighted_kl, kl[0] + kl[1] + 1.0)
     assert kl_by_hand(model, x)[:, 0].min() < 100 < kl[0]  # what counts is the mean over the batch
-    torch.testing.assert_close(bound(model, x, Elbo(free_nats=100.0), 1.0, seeded()).priced, kl[0] + 300.0)
-    free, priced = (
+    torch.testing.assert_close(bound(model, x, Elbo(free_nats=100.0), 1.0, seeded()).weighted_kl, kl[0] + 300.0)
+    free, weighted_kl = (
         torch.autograd.grad(bound(model, x, Elbo(free_nats=nats, beta=1e6), 1.0, seeded()).loss, last.bias)[0]
         for nats in (0.5, 0.0)
     )
     # Of a latent within its free nats only the likelihood has a say, which a beta of a million drowns out.
     assert (free[[2, 3, 6, 7]].abs() < 1e-3 * free[[0, 1, 4, 5]].abs().max()).all()
-    torch.testing.assert_close(free[[0, 1, 4, 5]], priced[[0, 1, 4, 5]])
-    assert priced[[6, 7]].abs().min() > 1e4
+    torch.testing.assert_close(free[[0, 1, 4, 5]], weighted_kl[[0, 1, 4, 5]])
+    assert weighted_kl[[6, 7]].abs().min() > 1e4
 
 
 @pytest.mark.parametrize("samples", [2, 7])

@@ -15,7 +15,7 @@ from models.kinds import build
 from models.training import EpochReport, Reporter, train
 from models.training.folder import locked
 from models.training.reporting import METRICS_FILE
-from models.training.state import STATE_FILE, load_state, read_progress
+from models.training.state import STATE_FILE, load_state, read_run_state
 from tests.models.training.recipes import first, make_recipe
 
 
@@ -59,11 +59,11 @@ def message(folder: Path, digits: Digits, **changes: Any) -> str:
 
 
 def test_the_state_says_where_the_run_is(interrupted: Path) -> None:
-    progress = read_progress(interrupted)
+    progress = read_run_state(interrupted)
     assert progress is not None
     assert (progress.epoch, progress.step, progress.threads) == (1, 6, 1)
     assert progress.recipe == make_recipe()
-    assert read_progress(interrupted / "tensorboard") is None
+    assert read_run_state(interrupted / "tensorboard") is None
 
 
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(interrupted: Path, digits: Digits, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_other_digits_are_an_error_that_names_both(interrupted: Path, digits: Di
     images = digits.images.copy()
     images[0, 0, 0] ^= 1
     said = message(interrupted, Digits(images, digits.labels))
-    progress = read_progress(interrupted)
+    progress = read_run_state(interrupted)
     assert progress is not None
     assert f"expected the images the run began with, sha256 {progress.data_sha256}, found " in said
 
@@ -148,7 +148,7 @@ def test_a_run_that_was_killed_before_its_first_state_begins_again(interrupted: 
     assert "name another folder" in message(interrupted, digits, seed=5)
     assert "name another folder" in message(interrupted, first(digits, 300))
     resume(interrupted, digits)
-    progress = read_progress(interrupted)
+    progress = read_run_state(interrupted)
     assert progress is not None and progress.finished
 
 
