@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app.batching import BatchQueue, Observer, OverloadedError
+from app.batching import BatchQueue, OverloadedError
 
 
-class Recorder(Observer):
+class Recorder:
     """A pass that can be held, and what the queue told."""
 
     def __init__(self) -> None:
@@ -34,7 +34,9 @@ class Recorder(Observer):
 def _queue(recorder: Recorder, *, threaded: bool = False, max_waiting: int = 100) -> BatchQueue:
     passes = {"double": recorder.double, "again": recorder.double}
     inline = () if threaded else passes
-    return BatchQueue(passes, dict.fromkeys(passes, (1, 2, 4, 8)), max_waiting, ThreadPoolExecutor(1), inline, recorder)
+    return BatchQueue(
+        passes, dict.fromkeys(passes, (1, 2, 4, 8)), max_waiting, ThreadPoolExecutor(1), inline, recorder.passed
+    )
 
 
 def _rows(*values: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from models.checkpoint import load_checkpoint
-from models.training.state import read_progress
+from models.training.state import read_run_state
 from tests.models.training.recipes import write_recipe
 from tests.models.training.test_reporting import assert_they_agree
 from tests.processes import ENVIRONMENT, finished, start_reparam
@@ -39,7 +39,7 @@ class Run:
 
     def epochs(self) -> int:
         """How many the state says are done."""
-        progress = read_progress(self.out)
+        progress = read_run_state(self.out)
         return progress.epoch if progress else 0
 
     def result(self) -> dict[str, Any]:
