@@ -22,7 +22,7 @@ def check_start(settings: Settings) -> Keys | None:
             Traces(settings.otlp_endpoint).close()
         except Exception as error:  # of any kind: its packages read the variables each in its way
             raise InputError(f"traces: expected OTEL_ variables that can be followed, found: {error}") from error
-    if settings.runtime == "openvino":
+    if settings.runtime != "torch":
         _check_extra("runtime", "openvino", "openvino")
     return check_access(settings)
 

@@ -5,6 +5,15 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from models.device import DeviceError
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor does, as OpenVINO sees it."""
+    from openvino import Core
+
+    return "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
 
 class Compiled(nn.Module):
     """What a network computes of rows, to rounding, for one thread at a time; its weights are a copy.
@@ -12,14 +21,20 @@ class Compiled(nn.Module):
     Args:
         network: (N, inputs) -> (N, outputs), of weights that stay as they are.
         threads: of the CPU.
+        halved: whether products are rounded to bfloat16.
+    Raises: DeviceError: if the processor has none.
     """
 
-    def __init__(self, network: nn.Module, inputs: int, threads: int) -> None:
+    def __init__(self, network: nn.Module, inputs: int, threads: int, *, halved: bool = False) -> None:
         super().__init__()
         from openvino import Core, PartialShape
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+        if halved and not has_bfloat16():
+            raise DeviceError(
+                "runtime (REPARAM_RUNTIME): expected a processor with bfloat16 for openvino-bfloat16, found one without"
+            )
         with warnings.catch_warnings(action="ignore"):  # torch's, of how OpenVINO reads a network
             traced = torch.jit.trace(network, torch.zeros(2, inputs), check_trace=False)
         # Not by openvino.convert_model, which tells OpenVINO's makers of it.
@@ -29,7 +44,7 @@ class Compiled(nn.Module):
         graph.reshape(PartialShape([-1, inputs]))
         options = {
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",  # else a processor with bfloat16 rounds to that
+            "INFERENCE_PRECISION_HINT": "bf16" if halved else "f32",  # left out, it would round where it can
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # else every worker takes the same core
         }

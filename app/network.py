@@ -14,7 +14,7 @@ from models.autoencoder import Autoencoder
 from models.networks import ResidualDecoder, ResidualEncoder, lay_out
 
 Array = npt.NDArray[np.float32]
-Runtime = Literal["torch", "openvino"]
+Runtime = Literal["torch", "openvino", "openvino-bfloat16"]
 
 SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 56, 64, 128, 256, 512)  # rows of a pass
 LARGEST = 64  # in a thread; a score counts its draws
@@ -27,11 +27,11 @@ def limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _compile(model: Autoencoder) -> None:
+def _compile(model: Autoencoder, *, halved: bool) -> None:
     for name, inputs in (("encoder", model.pixels), ("decoder", model.latents)):
         network = getattr(model, name, None)  # the linear kind has no encoder of its own
         if isinstance(network, ResidualEncoder | ResidualDecoder):
-            setattr(model, name, Compiled(network, inputs, torch.get_num_threads()))
+            setattr(model, name, Compiled(network, inputs, torch.get_num_threads(), halved=halved))
 
 
 class Network:
@@ -55,8 +55,8 @@ class Network:
         runtime: Runtime = "torch",
     ) -> None:
         self._model = model.to(device)
-        if runtime == "openvino" and device.type == "cpu":
-            _compile(model)
+        if runtime != "torch" and device.type == "cpu":
+            _compile(model, halved=runtime == "openvino-bfloat16")
         lay_out(model)
         self._image_shape, self._draws, self._device = image_shape, draws, device
         row_s = self._row_s()

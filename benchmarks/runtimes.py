@@ -22,6 +22,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from app.compiled import Compiled  # noqa: E402
 from benchmarks import bare  # noqa: E402
 from benchmarks.calls import BenchmarkError  # noqa: E402
 from models.checkpoint import load_checkpoint  # noqa: E402
@@ -122,12 +123,11 @@ def onnx_runtime(encoder: nn.Module) -> Run:
 
 
 def openvino(encoder: nn.Module) -> Run:
-    import openvino as ov
+    return _torch(Compiled(encoder, 784, THREADS))
 
-    model = ov.convert_model(encoder, example_input=torch.zeros(8, 784), input=[-1, 784])
-    limits = {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = ov.Core().compile_model(model, "CPU", limits)
-    return lambda x: np.asarray(compiled(x)[0])
+
+def openvino_bfloat16(encoder: nn.Module) -> Run:
+    return _torch(Compiled(encoder, 784, THREADS, halved=True))
 
 
 WAYS: dict[str, Callable[[nn.Module], Run]] = {
@@ -142,6 +142,7 @@ WAYS: dict[str, Callable[[nn.Module], Run]] = {
     "NumPy": numpy,
     "ONNX Runtime": onnx_runtime,
     "OpenVINO": openvino,
+    "OpenVINO, bfloat16": openvino_bfloat16,
 }
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.answers import check, directly, from_json
+from app.compiled import has_bfloat16
+from benchmarks.answers import HALVED_TOLERANCE, TOLERANCE, check, directly, from_json
 from benchmarks.bulk import bulk
 from benchmarks.calls import MULTIPART, PNG, BenchmarkError, Call, form
 from benchmarks.results import Result, table
@@ -105,14 +106,22 @@ def encode(bench: Bench, name: str, *, ceiling: bool = False, openvino: bool = F
             answer.write_bytes(us.answer())
             server = servers.enter_context(uvicorn("benchmarks.ceiling:app", WORKERS, ANSWER=str(answer)))
             pairs.append((us, Contender("the ceiling", server, Call("/encode", *raw)), CEILING_TARGET))
+        halved = None
         if openvino and find_spec("openvino"):
             by_openvino = Contender("reparam by OpenVINO", ours(REPARAM_RUNTIME="openvino"), us.call)
             pairs.append((by_openvino, textbook, TEXTBOOK_TARGETS[name]))
+            if has_bfloat16():
+                server = ours(REPARAM_RUNTIME="openvino-bfloat16")
+                halved = Contender("reparam by OpenVINO in bfloat16", server, us.call)
+                pairs.append((halved, textbook, TEXTBOOK_TARGETS[name]))
+            else:
+                say("the processor has no bfloat16, which is not measured")
         elif openvino:
             say("OpenVINO is not installed, and not measured")
         contenders = list({contender.name: contender for pair in pairs for contender in pair[:2]}.values())
         for contender in contenders:
-            check(contender.name, from_json(contender.answer()), expected)
+            tolerance = HALVED_TOLERANCE if contender is halved else TOLERANCE
+            check(contender.name, from_json(contender.answer()), expected, tolerance)
         rates = take_turns(contenders, bench.rounds, bench.seconds)
     return [
         Result(

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from app.compiled import Compiled
+from app.compiled import Compiled, has_bfloat16
 from app.engine import Engine
 from app.network import Network
 from models.checkpoint import load_checkpoint
+from models.device import DeviceError
+from models.novelty import percentile
 
 CPU = torch.device("cpu")
 
@@ -46,6 +48,34 @@ def test_the_weights_are_its_own(zoo: Path) -> None:
     for tensor in model.parameters():
         tensor.zero_()
     torch.testing.assert_close(compiled(x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mnist-conv", "mnist-flow"])
+def test_half_the_precision_is_a_small_part_of_a_sigma_and_of_a_percentile(zoo: Path, digits, name: str) -> None:
+    images = digits[:200].astype(np.float32) / 255
+    checkpoint = load_checkpoint(zoo / name)
+    whole = Network(checkpoint.model, (28, 28), 8, CPU)
+    if not has_bfloat16():
+        with pytest.raises(DeviceError, match=r"REPARAM_RUNTIME.*expected a processor with bfloat16"):
+            Network(load_checkpoint(zoo / name).model, (28, 28), 8, CPU, "openvino-bfloat16")
+        return
+    halved = Network(load_checkpoint(zoo / name).model, (28, 28), 8, CPU, "openvino-bfloat16")
+    (mean, variance), (found, found_variance) = (network.encode(images) for network in (whole, halved))
+    assert variance is not None and found_variance is not None
+    off = np.abs(found - mean) / np.sqrt(variance)
+    assert 1e-3 < np.sqrt((off**2).mean()) < 0.02 and off.max() < 0.15
+    np.testing.assert_allclose(found_variance, variance, rtol=0.03)
+    alone = np.concatenate([halved.encode(images[i : i + 1])[0] for i in range(20)])
+    np.testing.assert_allclose(alone, found[:20], atol=1e-5)  # neighbours are none of its business
+    (first,), (second,) = (network.decode(mean) for network in (whole, halved))
+    assert np.sqrt(((first - second) ** 2).mean()) < 0.005
+    assert checkpoint.config.novelty
+    told = []
+    for network in (whole, halved):
+        log_likelihood, kl = network.score(images)
+        assert kl is not None
+        told.append(percentile(checkpoint.config.novelty, kl - log_likelihood))
+    assert np.abs(told[0] - told[1]).max() < 1
 
 
 @pytest.mark.parametrize("number", [1e10, 3e38, float("inf"), float("nan")])
