@@ -49,8 +49,8 @@ class Result(NamedTuple):
 class _Job:
     """Rows that wait for a pass, or where they are many for several."""
 
-    def __init__(self, function: str, rows: Rows, future: "asyncio.Future[Result]", observed: bool) -> None:
-        self.function, self.rows, self.future, self.observed = function, rows, future, observed
+    def __init__(self, function: str, rows: Rows, future: "asyncio.Future[Result]") -> None:
+        self.function, self.rows, self.future = function, rows, future
         self.done = 0  # rows
         self.alone = False  # it shared a pass that failed
         self.columns: Columns = []
@@ -126,11 +126,9 @@ class BatchQueue:
         """For how long the job that waits longest has waited, in seconds; 0 if none does."""
         return time.perf_counter() - min(job.queued for job in self._jobs) if self._jobs else 0.0
 
-    async def run(self, function: str, rows: Rows, observed: bool = True) -> Result:
+    async def run(self, function: str, rows: Rows) -> Result:
         """A function of rows (N, ...), N at least 1. Whoever is cancelled leaves the queue.
 
-        Args:
-            observed: whether the queue's `observe` is told of them.
         Raises: OverloadedError: if too many wait. Whatever the pass raises, if these rows alone are the cause.
         """
         if self.waiting and self.waiting + len(rows) > self._max_waiting:
@@ -139,7 +137,7 @@ class BatchQueue:
                 f"REPARAM_MAX_QUEUE_IMAGES), found {self.waiting} and {len(rows)} more; try again later"
             )
         loop = asyncio.get_running_loop()
-        job = _Job(function, rows, loop.create_future(), observed)
+        job = _Job(function, rows, loop.create_future())
         self._jobs.append(job)
         self.waiting += len(rows)
         if not self._busy:
@@ -220,8 +218,7 @@ class BatchQueue:
 
         Then what waits has its turn.
         """
-        if observed := sum([len(part) for job, part in batch if job.observed]):
-            self._observe(batch[0][0].function, observed, seconds)
+        self._observe(batch[0][0].function, sum([len(part) for _, part in batch]), seconds)
         finite = not isinstance(columns, Exception) and all(np.isfinite(c).all() for c in columns if c is not None)
         again: list[_Job] = []
         start = 0

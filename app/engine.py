@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from app import metrics
 from app.batching import BatchQueue, Columns, Rows
+from app.examples import example_images
 from app.interpolation import InterpolationPath, linear, spherical
 from app.network import Network, Runtime, limit_threads
 from app.stages import record
@@ -109,6 +110,7 @@ class Model:
         self.capabilities: list[Capability] = ["encode", "decode", "reconstruct", "interpolate", "score"]
         self.capabilities += ["sample"] if self.generative else []
         self.capabilities += ["map"] if self.config.map and self.latents == 2 else []
+        self.example_codes: Array | None = None  # (2, Z), once it is loaded, where it takes images of their size
         self._map: LatentMap | None = None
         self._queue: BatchQueue | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -145,6 +147,8 @@ class Model:
         draws = self.config.novelty.draws if self.config.novelty else novelty.DRAWS
         network = Network(checkpoint.model, self.image_shape, draws, find_device(self._device), self._runtime)
         network.warm()
+        digits = example_images()
+        self.example_codes = network.encode(digits)[0] if digits.shape[1:] == self.image_shape else None
         thread = ThreadPoolExecutor(1, f"infer-{self.name}")  # which starts with its first pass
         self._map = checkpoint.map
         self._queue = BatchQueue(
@@ -155,13 +159,9 @@ class Model:
         """What lies in the folder now, not loaded yet. Raises: CheckpointError."""
         return type(self)(self.folder, self._device, self._max_waiting, self._runtime)
 
-    async def encode(self, images: Rows, observed: bool = True) -> Encoded:
-        """Images (N, H, W), float32 in [0, 1] or uint8 -> the posterior. Raises: ShapeError; InputError.
-
-        Args:
-            observed: whether the metrics count it, as what a caller asked for.
-        """
-        mean, variance = await self._run("encode", self._checked(images), observed)
+    async def encode(self, images: Rows) -> Encoded:
+        """Images (N, H, W), float32 in [0, 1] or uint8 -> the posterior. Raises: ShapeError; InputError."""
+        mean, variance = await self._run("encode", self._checked(images))
         assert mean is not None  # noqa: S101  for the type checker
         return Encoded(mean, variance)
 
@@ -301,10 +301,10 @@ class Model:
             self._failed = True
             raise
 
-    async def _run(self, function: str, rows: Rows, observed: bool = True) -> Columns:
+    async def _run(self, function: str, rows: Rows) -> Columns:
         """What a pass makes of rows. Raises: InputError: if it is not finite. OverloadedError."""
         queue = self._queue or await self._ready()
-        columns, queue_s, infer_s, finite = await queue.run(function, rows, observed)
+        columns, queue_s, infer_s, finite = await queue.run(function, rows)
         record("queue", queue_s)
         record("infer", infer_s)
         if not finite and not all(column is None or np.isfinite(column).all() for column in columns):

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.access import Keys, add_access
-from app.batching import OverloadedError
 from app.direct import Direct
 from app.engine import Engine
 from app.errors import add_error_handlers
@@ -26,8 +25,6 @@ from app.routes import RESOURCES, metrics
 from app.settings import Settings
 from app.state import State
 from app.traces import Traces
-
-PUBLISH_AGAIN_S = 1  # after the models were too busy to be described
 
 
 def create_app(settings: Settings | None = None, keys: Keys | None = None) -> FastAPI:
@@ -52,19 +49,12 @@ def create_app(settings: Settings | None = None, keys: Keys | None = None) -> Fa
         )
 
         async def publish() -> None:
-            schema = await describe(app, engine, settings)
+            schema = await asyncio.to_thread(describe, app, engine, settings)  # half a second
             app.openapi = lambda: schema  # type: ignore[method-assign]
 
         async def reload() -> None:
-            if not await engine.reload():
-                return
-            while True:
-                try:
-                    await publish()
-                except OverloadedError:  # the examples in the schema are calls as any other
-                    await asyncio.sleep(PUBLISH_AGAIN_S)
-                else:
-                    return
+            if await engine.reload():
+                await publish()
 
         await publish()
         traces = Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None

@@ -1,9 +1,7 @@
 """The OpenAPI schema: every form of every call, with examples that run as they stand on the models that are served."""
 
-import asyncio
 import base64
 from collections.abc import Callable
-from importlib.resources import files
 from math import isqrt
 from typing import Any
 
@@ -15,9 +13,9 @@ from app.access import declare_keys
 from app.access.paths import PROBES
 from app.answers import JSON, OCTETS, PNG, ImageForm, MapForm, NumberForm
 from app.bodies import ENDS_IN, IMAGES_IN, LATENTS_IN, MULTIPART
-from app.engine import Capability, Engine, Model
+from app.engine import Array, Capability, Engine, Model
 from app.errors import PROBLEM_JSON, speaks_oip
-from app.images import read_image
+from app.examples import example_files, example_images
 from app.oip.schemas import Error, IndexRequest, InferRequest
 from app.schemas import ImageFiles, ImagePixels, Latents, Problem, SampleRequest
 from app.settings import Settings
@@ -30,7 +28,6 @@ image is. Every call here runs as it stands, where a model that is served can do
 
 BINARY = {"type": "string", "format": "binary"}
 FILE = {"schema": BINARY}
-DIGITS = ("seven.png", "two.png")  # of MNIST's test digits the first two
 SAMPLES = 16  # in the examples, where so many may be drawn
 # The forms that a call answers in, by operation, where they are not JSON alone.
 ANSWERS = {
@@ -75,10 +72,9 @@ RATE = {
 RETRY = {"Retry-After": _header("Of 429 and 503: after how many seconds to try again", "integer")}
 
 
-async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str, Any]:
+def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str, Any]:
     """The schema: what FastAPI derives from the routes, and what they read and write by hand."""
-    schema = await asyncio.to_thread(  # half a second, in which a service that reloads goes on
-        get_openapi,
+    schema = get_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
@@ -97,7 +93,7 @@ async def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str
         components.pop(name, None)
 
     rate = RATE if settings.rate_limit is not None else {}
-    bodies = await _bodies(engine.model(), settings)
+    bodies = _bodies(engine.model(), settings)
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             name = operation["operationId"]
@@ -147,24 +143,21 @@ def _examples(engine: Engine, operation: str, settings: Settings) -> dict[str, A
     return examples if model is engine.model() else examples | {"model": model.name}
 
 
-async def _bodies(model: Model, settings: Settings) -> dict[str, dict[str, Any]]:
+def _bodies(model: Model, settings: Settings) -> dict[str, dict[str, Any]]:
     """What each call that takes a body takes, by operation: media type -> schema and examples."""
-    digits = [files("app").joinpath("web", name).read_bytes() for name in DIGITS]
-    pixels = [read_image(digit).pixels for digit in digits]
-    if all(image.shape == model.image_shape for image in pixels):
-        numbers = [[[round(float(value), 3) for value in row] for row in image] for image in pixels]
-        means = (await model.encode(np.stack(pixels), observed=False)).mean
-        codes = [[round(float(value), 3) for value in mean] for mean in means]
+    pixels = example_images()
+    if model.example_codes is not None:
+        numbers, codes = _rounded(pixels), _rounded(model.example_codes)
     else:
         numbers = []
-        pixels = [np.zeros(model.image_shape, np.float32)]
+        pixels = np.zeros((1, *model.image_shape), np.float32)
         codes = [[0.0] * model.latents, [1.0] * model.latents]
-    encoded = [base64.b64encode(digit).decode() for digit in digits]
+    encoded = [base64.b64encode(file).decode() for file in example_files()]
     images = _images("A file", encoded[:1], numbers[:1], settings.max_images)
     two = _images("Two files", encoded, numbers, 2)
     two[JSON]["schema"]["anyOf"].append(_ref("Latents"))
     two[JSON]["examples"]["latents"] = {"summary": "Latents", "value": {"latents": codes}}
-    bytes_ = (pixels[0][None] * 255).round().astype(int)
+    bytes_ = (pixels[:1] * 255).round().astype(int)
     tensor = {"name": "images", "datatype": "UINT8", "shape": bytes_.shape, "data": bytes_.ravel().tolist()}
     return {
         "encode": _forms(images, IMAGES_IN),
@@ -185,6 +178,12 @@ async def _bodies(model: Model, settings: Settings) -> dict[str, dict[str, Any]]
         },
         "v2_index": {JSON: {"schema": _ref("IndexRequest"), "example": {"ready": True}}},
     }
+
+
+def _rounded(array: Array) -> list[Any]:
+    """As lists, of numbers that are short to read."""
+    numbers: list[Any] = array.astype(np.float64).round(3).tolist()
+    return numbers
 
 
 def _images(summary: str, encoded: list[str], numbers: list[list[list[float]]], most: int) -> dict[str, Any]:

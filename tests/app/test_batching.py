@@ -60,18 +60,6 @@ def test_what_comes_together_shares_a_pass_of_a_warmed_size(threaded: bool) -> N
     assert recorder.passes == [("double", 6)] and recorder.shapes == [(8, 1)]
 
 
-def test_rows_that_are_not_to_be_observed_are_not_told_of() -> None:
-    recorder = Recorder()
-
-    async def main() -> None:
-        queue = _queue(recorder)
-        await asyncio.gather(queue.run("double", _rows(1)), queue.run("double", _rows(2, 3), observed=False))
-        await queue.run("double", _rows(4), observed=False)
-
-    asyncio.run(main())
-    assert recorder.passes == [("double", 1)] and recorder.shapes == [(4, 1), (1, 1)]
-
-
 def test_bytes_share_a_pass_with_numbers_as_parts_of_255() -> None:
     recorder = Recorder()
     image_bytes = np.arange(256, dtype=np.uint8)[:, None]

@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app import main
-from app.batching import OverloadedError
 from app.oip import Statistics, Took
 from app.server import Server
-from app.settings import Settings
 
 
 class Engine:
@@ -118,31 +115,6 @@ def test_what_cannot_be_shared_is_said_once_and_shared_later(tmp_path: Path, cap
             shutil.rmtree(folder)
 
     asyncio.run(run())
-
-
-def test_models_that_are_too_busy_to_be_described_anew_are_so_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    described = []
-    describe = main.describe
-
-    async def busy_once(*arguments: Any) -> Any:
-        described.append(arguments)
-        if len(described) == 2:
-            raise OverloadedError("too many wait")
-        return await describe(*arguments)
-
-    async def reloaded(_: object) -> bool:
-        return True
-
-    async def run() -> None:
-        app = main.create_app(Settings(models="mnist-mlp"))
-        async with app.router.lifespan_context(app) as state:
-            await state["reload"]()
-
-    monkeypatch.setattr(main, "describe", busy_once)
-    monkeypatch.setattr(main, "PUBLISH_AGAIN_S", 0)
-    monkeypatch.setattr(main.Engine, "reload", reloaded)
-    asyncio.run(run())
-    assert len(described) == 3
 
 
 def _fail_to_import() -> object:
