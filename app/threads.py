@@ -25,5 +25,10 @@ async def off_loop_if(
     """
     if not large:
         return function(*arguments)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(executor, copy_context().run, function, *arguments)
+    context = copy_context()
+    job = [lambda: context.run(function, *arguments)]
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, lambda: job.pop()())
+    except asyncio.CancelledError:
+        job.clear()  # the executor forgets what was cancelled once a thread comes to it, and a body is large
+        raise

@@ -1,7 +1,9 @@
 """Work in threads, and who waits for it."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -34,6 +36,38 @@ def test_a_thread_counts_until_its_work_is_done_even_if_nobody_waits_for_it() ->
         assert await following is True  # so it began when the first had ended
         assert await off_loop_if(True, threading.get_ident, executor=executor)
         assert leaving.cancelled() and not left
+
+    asyncio.run(main())
+
+
+def test_what_is_cancelled_before_it_begins_leaves_nothing_in_memory() -> None:
+    begun, ends = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        ends.wait(60)
+
+    class Body:
+        """Of a request."""
+
+    async def main() -> None:
+        executor = ThreadPoolExecutor(1)
+        first = asyncio.create_task(off_loop_if(True, work, executor=executor))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        body = Body()
+        left = weakref.ref(body)
+        leaving = asyncio.create_task(off_loop_if(True, id, body, executor=executor))
+        del body
+        await asyncio.sleep(0.01)
+        assert left() is not None
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        del leaving
+        gc.collect()
+        assert left() is None
+        ends.set()
+        await first
 
     asyncio.run(main())
 
