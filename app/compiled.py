@@ -5,8 +5,6 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from models.device import DeviceError
-
 
 def has_bfloat16() -> bool:
     """Whether the processor does, as OpenVINO sees it."""
@@ -21,8 +19,7 @@ class Compiled(nn.Module):
     Args:
         network: (N, inputs) -> (N, outputs), of weights that stay as they are.
         threads: of the CPU.
-        halved: whether products are rounded to bfloat16.
-    Raises: DeviceError: if the processor has none.
+        halved: whether products are rounded to bfloat16, where the processor has it.
     """
 
     def __init__(self, network: nn.Module, inputs: int, threads: int, *, halved: bool = False) -> None:
@@ -31,10 +28,6 @@ class Compiled(nn.Module):
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-        if halved and not has_bfloat16():
-            raise DeviceError(
-                "runtime (REPARAM_RUNTIME): expected a processor with bfloat16 for openvino-bfloat16, found one without"
-            )
         with warnings.catch_warnings(action="ignore"):  # torch's, of how OpenVINO reads a network
             traced = torch.jit.trace(network, torch.zeros(2, inputs), check_trace=False)
         # Not by openvino.convert_model, which tells OpenVINO's makers of it.

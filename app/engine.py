@@ -20,7 +20,7 @@ from app import metrics
 from app.batching import BatchQueue, Columns, Rows
 from app.examples import example_images
 from app.interpolation import InterpolationPath, linear, spherical
-from app.network import Network, Runtime, limit_threads
+from app.network import Network, Runtime, check_runtime, limit_threads
 from app.stages import record
 from models import novelty
 from models.checkpoint import LatentMap, load_checkpoint, read_outline
@@ -373,6 +373,7 @@ class Engine:
             progress: is told of how many models, of how many there are, that was done.
         Raises: CheckpointError: if one is bad, or two have one name. DeviceError.
         """
+        check_runtime(runtime, find_device(device))
         limit_threads(threads)
         models: dict[str, Model] = {}
         for folder in folders:
@@ -412,7 +413,7 @@ class Engine:
             except Exception as error:
                 metrics.reloaded(name, ok=False)
                 unexpected = None if isinstance(error, ReparamError | OSError) else error
-                serves = "the old one stays" if model.loaded else "nor loaded before, so calls of it are refused"
+                serves = "the old one stays" if model.loaded else "nor loaded before; its next call tries again"
                 logger.error("%s: not reloaded, %s: %s", name, serves, error, exc_info=unexpected)
                 continue
             if changed is None:

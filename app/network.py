@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from app.compiled import Compiled
+from app.compiled import Compiled, has_bfloat16
 from models import novelty
 from models.autoencoder import Autoencoder
+from models.device import DeviceError
 from models.networks import ResidualDecoder, ResidualEncoder, lay_out
 
 Array = npt.NDArray[np.float32]
@@ -20,6 +21,14 @@ SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 56, 64, 1
 LARGEST = 64  # in a thread; a score counts its draws
 PROBED = 16  # rows: so many arrive together under load
 CHEAP_S = 0.008  # what a pass may take on the event loop, if one of the rows probed does not take more
+
+
+def check_runtime(runtime: Runtime, device: torch.device) -> None:
+    """Raises: DeviceError: if the processor lacks what the runtime is to use."""
+    if runtime == "openvino-bfloat16" and device.type == "cpu" and not has_bfloat16():
+        raise DeviceError(
+            "runtime (REPARAM_RUNTIME): expected a processor with bfloat16 for openvino-bfloat16, found one without"
+        )
 
 
 def limit_threads(threads: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from app import network
 from app.compiled import Compiled, has_bfloat16
 from app.engine import Engine
 from app.network import Network
@@ -29,7 +30,7 @@ def test_every_function_is_torchs_to_rounding(zoo: Path, digits, name: str) -> N
     latents = np.random.default_rng(0).standard_normal((33, models[0].latents), np.float32)
     for function, rows in (("encode", images), ("decode", latents), ("reconstruct", images), ("score", images)):
         for count in (1, 6, 33):
-            expected, found = (network.passes[function](rows[:count]) for network in (torchs, openvinos))
+            expected, found = (one.passes[function](rows[:count]) for one in (torchs, openvinos))
             for column, other in zip(expected, found, strict=True):
                 np.testing.assert_allclose(other, column, rtol=1e-4, atol=1e-4, err_msg=function)
 
@@ -57,25 +58,36 @@ def test_half_the_precision_is_a_small_part_of_a_sigma_and_of_a_percentile(zoo: 
     whole = Network(checkpoint.model, (28, 28), 8, CPU)
     if not has_bfloat16():
         with pytest.raises(DeviceError, match=r"REPARAM_RUNTIME.*expected a processor with bfloat16"):
-            Network(load_checkpoint(zoo / name).model, (28, 28), 8, CPU, "openvino-bfloat16")
+            Engine.load([zoo / name], runtime="openvino-bfloat16")
         return
     halved = Network(load_checkpoint(zoo / name).model, (28, 28), 8, CPU, "openvino-bfloat16")
-    (mean, variance), (found, found_variance) = (network.encode(images) for network in (whole, halved))
+    (mean, variance), (found, found_variance) = (one.encode(images) for one in (whole, halved))
     assert variance is not None and found_variance is not None
     off = np.abs(found - mean) / np.sqrt(variance)
     assert 1e-3 < np.sqrt((off**2).mean()) < 0.02 and off.max() < 0.15
     np.testing.assert_allclose(found_variance, variance, rtol=0.03)
     alone = np.concatenate([halved.encode(images[i : i + 1])[0] for i in range(20)])
     np.testing.assert_allclose(alone, found[:20], atol=1e-5)  # neighbours are none of its business
-    (first,), (second,) = (network.decode(mean) for network in (whole, halved))
+    (first,), (second,) = (one.decode(mean) for one in (whole, halved))
     assert np.sqrt(((first - second) ** 2).mean()) < 0.005
     assert checkpoint.config.novelty
     told = []
-    for network in (whole, halved):
-        log_likelihood, kl = network.score(images)
+    for one in (whole, halved):
+        log_likelihood, kl = one.score(images)
         assert kl is not None
         told.append(percentile(checkpoint.config.novelty, kl - log_likelihood))
     assert np.abs(told[0] - told[1]).max() < 1
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_processor_without_it_fails_the_start(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, lazy: bool
+) -> None:
+    monkeypatch.setattr(network, "has_bfloat16", lambda: False)
+    folders = [checkpoints["tiny-2d"], checkpoints["tiny-conv"]]
+    with pytest.raises(DeviceError, match=r"REPARAM_RUNTIME.*expected a processor with bfloat16"):
+        Engine.load(folders, runtime="openvino-bfloat16", lazy=lazy)
+    assert Engine.load(folders, runtime="openvino", lazy=lazy)
 
 
 @pytest.mark.parametrize("number", [1e10, 3e38, float("inf"), float("nan")])

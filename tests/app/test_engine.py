@@ -221,7 +221,7 @@ def test_a_lazy_model_has_no_old_one_that_could_stay(checkpoints, folder: Path, 
     (folder / "config.json").write_text("{")
     asyncio.run(engine.reload())
     (record,) = [record for record in caplog.records if record.name == "app.engine" and record.levelname == "ERROR"]
-    assert "tiny-2d: not reloaded, nor loaded before, so calls of it are refused: " in record.message
+    assert "tiny-2d: not reloaded, nor loaded before; its next call tries again: " in record.message
 
 
 def test_a_checkpoint_that_is_exchanged_while_others_are_loaded_is_taken_as_it_is_then(
