@@ -39,9 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     beside = _beside(path)
     try:
-        with beside.open("xb") as file:
-            _write_through(file.fileno(), data)
-        _permit_as(path, beside)
+        _write_beside(beside, data, _mode(path))
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -71,13 +69,13 @@ def write_folder_atomically(
     folder.parent.mkdir(parents=True, exist_ok=True)
     own = {*own, *files}
     beside = _beside(folder)
-    beside.mkdir()
+    mode = _mode(folder)
+    beside.mkdir(0o777 if mode is None else mode)
     try:
         for name, data in files.items():
-            with (beside / name).open("xb") as file:
-                _write_through(file.fileno(), data)
-            _permit_as(folder / name, beside / name)
-        _permit_as(folder, beside)
+            _write_beside(beside / name, data, _mode(folder / name))
+        if mode is not None:
+            beside.chmod(mode)
         _sync_folder(beside)
         _check_movable(folder, own)
         check()
@@ -122,10 +120,21 @@ def _beside(path: Path) -> Path:
     return path.parent / (_unfinished(path) + token_hex(4))
 
 
-def _permit_as(old: Path, new: Path) -> None:
-    """Whoever may read or write the one, if there is one, may the other."""
-    with suppress(FileNotFoundError):
-        new.chmod(S_IMODE(old.stat().st_mode))
+def _mode(path: Path) -> int | None:
+    """Who may read and write what is at a path; None: there is nothing."""
+    try:
+        return S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def _write_beside(path: Path, data: bytes, mode: int | None) -> None:
+    """A new file, flushed to the disk, never with more permissions than these; None: those that the umask gives."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666 if mode is None else mode)
+    with os.fdopen(descriptor, "wb") as file:
+        _write_through(file.fileno(), data)
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
 
 
 def _left(path: Path) -> list[Path]:
