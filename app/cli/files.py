@@ -1,9 +1,9 @@
 """`reparam encode`, `decode` and `sample`: the service's calls, on files and offline, through the same engine."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 MODEL = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME|DIR",
-        help="A shipped checkpoint, or a folder (with a /); left out, the one that made the codes, else mnist-conv.",
-    ),
+    typer.Option(metavar="NAME|DIR", help="A shipped checkpoint, or a folder (with a /); left out, mnist-conv."),
 ]
 OUT = Annotated[Path, typer.Option(metavar="FILE", help="Where the answer goes; the ending says in what form.")]
 COLUMNS = Annotated[int | None, typer.Option(min=1, max=1024, help="Of the contact sheet; left out, about square.")]
@@ -30,6 +27,7 @@ CODES = ("mean", "latents")  # what a file has them as: the first it has is take
 LOOK_S = 0.2  # between two looks at how far a model is
 
 T = TypeVar("T")
+Found = tuple[str, Any, Mapping[str, Any]]  # of a file: what its codes are called there, they, and what else it tells
 
 
 def encode(
@@ -57,7 +55,8 @@ def encode(
             bar.show("read", len(inputs), len(images))
     mean, variance = asyncio.run(_shown("encoded", served, len(images), served.encode(np.stack(inputs))))
     arrays = {"mean": mean} | ({} if variance is None else {"variance": variance})
-    _write_numbers(out, served.name, arrays)
+    made_by = {"model": served.name, "sha256": served.config.weights.sha256}
+    _write_numbers(out, made_by, arrays)
     typer.echo(f"{out}: the codes of {len(images)} image{'s' if len(images) > 1 else ''}")
 
 
@@ -66,7 +65,14 @@ def decode(
         Path, typer.Argument(metavar="LATENTS", help="What `reparam encode` wrote, or .npy with (N, Z) numbers.")
     ],
     out: OUT = Path("decoded.png"),
-    model: MODEL = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help="A shipped checkpoint, or a folder (with a /); left out, the shipped one that made the codes, else "
+            "mnist-conv.",
+        ),
+    ] = None,
     columns: COLUMNS = None,
     scale: SCALE = 1,
 ) -> None:
@@ -134,11 +140,14 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: expected a file: {error.strerror}") from error
 
 
-class _Codes:
-    """Codes of a file: its numbers, not looked at yet, and the name of the model that made them, if the file has it."""
+class _Codes(NamedTuple):
+    """Codes of a file: its numbers, not looked at yet, and which model made them, if the file says so."""
 
-    def __init__(self, path: Path, name: str, numbers: "list[Any] | np.ndarray", model: str | None) -> None:
-        self.path, self.name, self.numbers, self.model = path, name, numbers, model
+    path: Path
+    name: str
+    numbers: "list[Any] | np.ndarray"
+    model: str | None
+    sha256: str | None  # of its weights
 
     def of(self, model: "Model") -> "Array":
         """(N, Z) float32. Raises: InputError: if they are no codes of the model."""
@@ -148,6 +157,11 @@ class _Codes:
 
         if self.model not in (None, model.name):
             raise InputError(f"{self.path}: expected codes of {model.name}, found those of {self.model}")
+        if self.sha256 not in (None, sha256 := model.config.weights.sha256):
+            raise InputError(
+                f"{self.path}: expected codes of {model.name} of sha256 {sha256:.12}, found those of other weights, "
+                f"{self.sha256:.12}; name their folder with --model"
+            )
         try:
             if isinstance(self.numbers, list):
                 return rows_of_numbers(self.name, self.numbers, model.latents)
@@ -172,44 +186,67 @@ def _maker(codes: _Codes) -> str | None:
 
 def _read_codes(path: Path) -> _Codes:
     """What `encode` writes, the service answers, or .npy. Raises: InputError: if it is nothing of the kind."""
-    import io
-
-    import numpy as np
-    import orjson
-    from safetensors import safe_open
-
-    _check_ending(path, ".json", ".npz", ".safetensors", ".npy")
-    data = _read(path)
-    found: Mapping[str, Any]
+    readers = {".json": _in_json, ".npz": _in_numpys, ".npy": _in_numpys, ".safetensors": _in_safetensors}
+    _check_ending(path, *readers)
     try:
-        if path.suffix == ".json":
-            found = orjson.loads(data)
-            if not isinstance(found, dict):
-                raise InputError(f'expected an object with "mean" or "latents", found {kind_of(found)}')
-            model = found.get("model")
-        elif path.suffix == ".safetensors":
-            with safe_open(path, "np") as file:
-                model = (file.metadata() or {}).get("model")
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        else:
-            loaded = np.load(io.BytesIO(data), allow_pickle=False)
-            found = {"latents": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-            model = str(found["model"]) if "model" in found else None
-        name = next((name for name in CODES if name in found), None)
-        if name is None:
-            raise InputError(f"expected {' or '.join(CODES)} in it, found {', '.join(map(str, found)) or 'nothing'}")
-        numbers = found[name]
-        if isinstance(numbers, np.ndarray) and numbers.dtype.kind not in "iuf":
-            raise InputError(f"expected real numbers, found {numbers.dtype}")
-        if not isinstance(numbers, list | np.ndarray):
-            raise InputError(f"{name}: expected lists of numbers, found {kind_of(numbers)}")
+        path.open("rb").close()
+    except OSError as error:
+        raise InputError(f"{path}: expected a file: {error.strerror}") from error
+    try:
+        name, numbers, told = readers[path.suffix](path)
     except Exception as error:  # damage is met with a dozen kinds
         reason = (str(error).splitlines() or ["too large"])[0]
         raise InputError(f"{path}: expected latent vectors: {reason}") from error
-    return _Codes(path, name, numbers, model if isinstance(model, str) else None)
+    model, sha256 = (str(told[key]) if told.get(key) is not None else None for key in ("model", "sha256"))
+    return _Codes(path, name, numbers, model, sha256)
 
 
-def _write_numbers(path: Path, model: str, arrays: dict[str, "Array"]) -> None:
+def _in_json(path: Path) -> Found:
+    import orjson
+
+    document = orjson.loads(path.read_bytes())
+    if not isinstance(document, dict):
+        raise InputError(f'expected an object with "mean" or "latents", found {kind_of(document)}')
+    name = _chosen(document)
+    if not isinstance(document[name], list):
+        raise InputError(f"{name}: expected lists of numbers, found {kind_of(document[name])}")
+    return name, document[name], document
+
+
+def _in_safetensors(path: Path) -> Found:
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        name = _chosen(file.keys())
+        return name, _real(file.get_tensor(name)), file.metadata() or {}
+
+
+def _in_numpys(path: Path) -> Found:
+    import numpy as np
+
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return "latents", _real(loaded), {}
+        name = _chosen(loaded.files)
+        return name, _real(loaded[name]), {key: loaded[key] for key in ("model", "sha256") if key in loaded.files}
+
+
+def _chosen(names: Collection[str]) -> str:
+    """Of what a file has, its codes."""
+    found = next((name for name in CODES if name in names), None)
+    if found is None:
+        raise InputError(f"expected {' or '.join(CODES)} in it, found {', '.join(map(str, names)) or 'nothing'}")
+    return found
+
+
+def _real(array: "np.ndarray") -> "np.ndarray":
+    if not hasattr(array, "dtype") or array.dtype.kind not in "iuf":
+        raise InputError(f"expected real numbers, found {getattr(array, 'dtype', 'bytes')}")
+    return array
+
+
+def _write_numbers(path: Path, made_by: dict[str, str], arrays: dict[str, "Array"]) -> None:
     import io
 
     import numpy as np
@@ -218,12 +255,12 @@ def _write_numbers(path: Path, model: str, arrays: dict[str, "Array"]) -> None:
     from app.tensors import write_safetensors
 
     if path.suffix == ".json":
-        _write(path, orjson.dumps({"model": model} | arrays, option=orjson.OPT_SERIALIZE_NUMPY))
+        _write(path, orjson.dumps(made_by | arrays, option=orjson.OPT_SERIALIZE_NUMPY))
     elif path.suffix == ".safetensors":
-        _write(path, write_safetensors(arrays, {"model": model}))
+        _write(path, write_safetensors(arrays, made_by))
     else:
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, model=model, **arrays)
+        np.savez(buffer, allow_pickle=False, **made_by, **arrays)
         _write(path, buffer.getvalue())
 
 

@@ -19,6 +19,7 @@ from app.cli import files, progress_bar
 from app.cli.doctor import doctor
 from app.main import create_app
 from app.settings import Settings, shipped
+from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import InputError
 from tests.conftest import ROOT
 from tests.processes import run_reparam, start_reparam
@@ -43,7 +44,8 @@ def test_the_files_hold_what_the_service_answers(tmp_path: Path) -> None:
     with TestClient(create_app(Settings())) as client:
         files = [("images", SEVEN.read_bytes())] * 2
         codes = client.post("/v1/encode", files=files).json()
-        assert json.loads((tmp_path / "codes.json").read_text()) == codes
+        weights = {"sha256": client.get("/v1/models").json()["models"][0]["sha256"]}
+        assert json.loads((tmp_path / "codes.json").read_text()) == codes | weights
         again = client.post("/v1/decode", json={"latents": codes["mean"]})
         assert (tmp_path / "again.png").read_bytes() == again.content
         assert (tmp_path / "digits.png").read_bytes() == client.get("/v1/sample?count=16&seed=7").content
@@ -243,6 +245,24 @@ def test_codes_of_ones_own_model_need_its_folder(tmp_path: Path) -> None:
     (tmp_path / "codes.json").write_text(json.dumps({"model": "../mine", "mean": [[0.0] * 40]}))
     error = reparam("decode", "codes.json", cwd=tmp_path, status=1)
     assert "codes.json: its codes are of '../mine', which is not shipped: expected its folder as --model" in error
+
+
+@pytest.mark.parametrize("form", ["json", "npz", "safetensors"])
+def test_codes_of_other_weights_of_the_same_name_are_refused(zoo: Path, tmp_path: Path, form: str) -> None:
+    shipped = load_checkpoint(zoo / "mnist-mlp")
+    weights = {key: 1.5 * tensor for key, tensor in shipped.model.state_dict().items()}
+    save_checkpoint(tmp_path / "mine", "mnist-mlp", shipped.config.model, weights, {}, {})
+    reparam("encode", SEVEN, "--model", "./mine", "--out", f"codes.{form}", cwd=tmp_path)
+    for other in ((), ("--model", "mnist-mlp")):
+        error = reparam("decode", f"codes.{form}", *other, cwd=tmp_path, status=1)
+        assert f"codes.{form}: expected codes of mnist-mlp of sha256 {shipped.config.weights.sha256[:12]}" in error
+    reparam("decode", f"codes.{form}", "--model", "./mine", cwd=tmp_path)
+
+
+def test_what_else_lies_in_a_file_is_left_alone(tmp_path: Path) -> None:
+    codes = np.zeros((1, 40), np.float32)
+    np.savez(tmp_path / "codes.npz", allow_pickle=True, mean=codes, others=np.array([{}]))
+    assert files._read_codes(tmp_path / "codes.npz").numbers.shape == (1, 40)
 
 
 def test_the_default_model_is_the_one_that_the_help_names() -> None:
