@@ -1,12 +1,9 @@
 """Which machine a request comes from."""
 
-import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-MAPPED = re.compile(rb"::ffff:(?=\d+\.\d+\.\d+\.\d+)", re.IGNORECASE)
 
 
 def client(scope: Scope) -> str:
@@ -54,7 +51,11 @@ class Unmap:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["headers"] = [
-                (name, MAPPED.sub(b"", value) if name == b"x-forwarded-for" else value)
+                (name, _all_unmapped(value) if name == b"x-forwarded-for" else value)
                 for name, value in scope["headers"]
             ]
         await self.app(scope, receive, send)
+
+
+def _all_unmapped(value: bytes) -> bytes:
+    return b", ".join(unmapped(host.strip()).encode("latin-1") for host in value.decode("latin-1").split(","))

@@ -112,6 +112,7 @@ def test_guessing_keys_is_limited_by_address_and_valid_keys_are_not_touched() ->
         ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
         ("::ffff:192.0.2.1", "192.0.2.1", True),
         ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("2001:db8::ffff:192.0.2.1", "2001:db8::1", True),
     ],
 )
 def test_who_counts_as_one_caller(one: str, other: str, same: bool) -> None:
@@ -138,7 +139,9 @@ def test_what_a_caller_writes_before_the_proxy_is_not_believed() -> None:
         assert [_statuses(client, 1, **{"x-forwarded-for": f})[0] for f in forwarded] == [200, 200, 429]
 
 
-@pytest.mark.parametrize("proxy", ["10.0.0.7", "::ffff:10.0.0.7", "::FFFF:10.0.0.7"])
+@pytest.mark.parametrize(
+    "proxy", ["10.0.0.7", "::ffff:10.0.0.7", "::FFFF:10.0.0.7", "::ffff:a00:7", "0:0:0:0:0:ffff:10.0.0.7"]
+)
 def test_a_proxy_is_trusted_however_the_next_one_names_it(proxy: str) -> None:
     with limited("1/hour", peer="10.0.0.9", trusted_proxies="10.0.0.0/8") as client:
         for i in range(3):
