@@ -215,7 +215,7 @@ def _making(config: CheckpointConfig) -> str:
     name, metrics = config.name, config.metrics
     start = str(_part(config.training, "start").get("name", ""))
     before = f"\n\nIt begins with the weights in `{start}`, which come first." if "/" in start else ""
-    device = str(config.training.get("device", "cpu")).partition(" ")[0]
+    device = "cuda" if "cuda" in str(config.training.get("device")) else "cpu"
     again = SAME if device == "cpu" else ALIKE
     # Only MNIST's own digits have a licence that is known, and only the shipped recipes are where everybody finds them.
     if "data_licence" not in config.training or not _is_shipped(name, config.training.get("recipe")):
@@ -238,20 +238,20 @@ def _making(config: CheckpointConfig) -> str:
     measuring = f".venv/bin/reparam evaluate runs/{name}/checkpoint --data data/mnist{''.join(options)} --update\n"
     if "test_data" in metrics:  # which not everybody has
         measuring = unlike = ""
-    first = "".join([_command(earlier) + "\n" for earlier in _before(name)])
+    first = "".join([_command(earlier, device) + "\n" for earlier in _before(name)])
     return (
         "## Making it again\n\n"
         "```bash\n"
         ".venv/bin/pip install -c constraints.txt -e '.[train]'\n"
         ".venv/bin/reparam data fetch --to data/mnist\n"
-        f"{first}{_command(name)}{threads} --device {device}\n"
+        f"{first}{_command(name, device)}{threads}\n"
         f"{measuring}```{before}\n\n"
         f"{again}{unlike}"
     )
 
 
-def _command(name: str) -> str:
-    return f".venv/bin/reparam train models/recipes/{name}.toml --data data/mnist --out runs/{name}"
+def _command(name: str, device: str) -> str:
+    return f".venv/bin/reparam train models/recipes/{name}.toml --data data/mnist --out runs/{name} --device {device}"
 
 
 def _before(name: str) -> list[str]:

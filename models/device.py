@@ -3,6 +3,8 @@
 Noise is drawn on the CPU wherever it goes, so that it is the same everywhere.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -18,6 +20,10 @@ class DeviceError(ReparamError):
     """The device that was asked for is not there."""
 
 
+class NoMemoryError(ReparamError):
+    """There is no memory for what is to be computed."""
+
+
 def find_device(wanted: Device) -> torch.device:
     """The device of this name; for "auto" a GPU if there is one. Its float32 is float32, not torch's TF32.
 
@@ -30,6 +36,18 @@ def find_device(wanted: Device) -> torch.device:
         return CPU
     torch.backends.cudnn.allow_tf32 = False  # of convolutions; of matrix products torch has it off
     return torch.device("cuda")
+
+
+@contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """Raises: NoMemoryError: with the advice, if there is none for what torch is to compute."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in reason:  # a CPU's
+            raise
+        raise NoMemoryError(f"no memory for the model, a batch and its samples ({reason}): {advice}") from error
 
 
 def describe(device: torch.device) -> str:

@@ -99,5 +99,6 @@ def _reparam(arguments: list[str], output: Path, file_bytes: int | None, folder:
     main()
 
 
-# No checkout, whose commit a person at work may change between two runs; and a terminal of a known width.
-ENVIRONMENT: Mapping[str, str] = {"GIT_DIR": os.devnull, "TERM": "xterm", "COLUMNS": "200"}
+# No checkout, whose commit a person at work may change between two runs; no GPU, which rounds otherwise; and a terminal
+# of a known width.
+ENVIRONMENT: Mapping[str, str] = {"GIT_DIR": os.devnull, "CUDA_VISIBLE_DEVICES": "", "TERM": "xterm", "COLUMNS": "200"}

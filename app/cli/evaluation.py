@@ -51,7 +51,7 @@ def evaluate(
     from app.cli.progress_bar import ProgressBar
     from models.checkpoint import load_checkpoint
     from models.data import load_mnist, origin, readable
-    from models.device import find_device
+    from models.device import enough_memory, find_device
     from models.errors import CheckpointError, ReparamError
     from models.evaluation import evaluate as measure
 
@@ -71,7 +71,7 @@ def evaluate(
         raise CheckpointError(f"{checkpoint}: --unlike expects novelty quantiles, found none: {why}")
     _check_writable(checkpoint if update else None, out)
     try:
-        with ProgressBar() as bar:
+        with enough_memory("try --device cpu"), ProgressBar() as bar:
             figures = measure(
                 loaded.model,
                 digits,

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.autoencoder import Autoencoder
 from models.checkpoint import save_checkpoint
+from models.device import enough_memory
 from models.errors import TrainingError
 from models.kinds import build
 from models.recipe import OptimizationRecipe, Recipe
@@ -22,17 +23,17 @@ from models.training.reporting import EpochReport, MetricsFiles, Reporter
 from models.training.schedules import kl_weight, learning_rate, moving_average
 from models.training.start import begin_with, load_start
 from models.training.state import RunState, load_state, save_state
-from models.training.validation import Validation, enough_memory, precision, validate
+from models.training.validation import ADVICE, Validation, precision, validate
 
 
 class Loop:
     """The epochs of a run, from where `progress` is to its end.
 
-    Raises: RecipeError: if the weights to start from cannot be had. TrainingError: if the state is damaged, or there is
-        no memory.
+    Raises: RecipeError: if the weights to start from cannot be had. TrainingError: if the state is damaged.
+        NoMemoryError; of `finish` too.
     """
 
-    @enough_memory()
+    @enough_memory(ADVICE)
     def __init__(
         self,
         recipe: Recipe,
@@ -129,7 +130,7 @@ class Loop:
             best_epoch=progress.best_epoch,
         )
 
-    @enough_memory()
+    @enough_memory(ADVICE)
     def _step(self, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
         """One step up the objective; the two terms of the batch's bound, in nats an image."""
         training, progress = self.training, self.progress

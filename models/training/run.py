@@ -11,7 +11,7 @@ from models.checkpoint import load_checkpoint, read_config, update_checkpoint
 from models.config import DigitPreprocessing
 from models.data import Digits
 from models.data.pixels import check_images
-from models.device import CPU, describe
+from models.device import CPU, describe, enough_memory
 from models.errors import RecipeError, TrainingError
 from models.novelty import fit_novelty
 from models.recipe import Recipe, check_model, recorded
@@ -51,7 +51,7 @@ def train(
         RecipeError: if the recipe's model cannot be built, or does not fit the data, or the weights it starts from do
         not fit its model.
         TrainingError: if `out` holds a run and `resume` is not set, or holds another one; if the loss is not finite;
-        if something cannot be written. The last checkpoint is intact in each case.
+        if something cannot be written. NoMemoryError. The last checkpoint is intact in each case.
     """
     _check(recipe, digits)
     reporter = reporter or Reporter()
@@ -66,10 +66,13 @@ def train(
             progress = find_run_state(recipe, digits, out, resume, threads)
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(progress.threads)
+        where = describe(device if recipe.training else CPU)
+        if not progress.finished and where not in progress.devices:
+            progress.devices += (where,)
         data = TrainingData.split(digits, recipe.data)
         finished_before = progress.finished
         if not finished_before:
-            known = (provenance or {}) | _provenance(recipe, data, progress, device)
+            known = (provenance or {}) | _provenance(recipe, data, progress)
             if recipe.training is None:
                 with writing(out):
                     fit(recipe, data, out, progress, known)
@@ -105,7 +108,7 @@ def _check(recipe: Recipe, digits: Digits) -> None:
         raise RecipeError(f"expected digits in squares of at least {side} pixels a side, found {rows}x{columns}")
 
 
-def _provenance(recipe: Recipe, data: TrainingData, progress: RunState, device: torch.device) -> dict[str, Any]:
+def _provenance(recipe: Recipe, data: TrainingData, progress: RunState) -> dict[str, Any]:
     """What the model card says of where the weights come from."""
     return {
         "recipe": recorded(recipe),
@@ -113,11 +116,12 @@ def _provenance(recipe: Recipe, data: TrainingData, progress: RunState, device: 
         "validation_images": len(data.held_out),
         "images_sha256": progress.data_sha256,
         "threads": progress.threads,
-        "device": describe(device if recipe.training else CPU),
+        "device": ", ".join(progress.devices),
         "torch": str(torch.__version__),
     }
 
 
+@enough_memory("go on with --resume, and --device cpu")
 def _rank_surprise(checkpoint: Path, held_out: Tensor, device: torch.device) -> bool:
     """Add the quantiles of the model's surprise at the held-out digits to a checkpoint without; True if it did."""
     if not len(held_out) or read_config(checkpoint).novelty is not None:

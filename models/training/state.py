@@ -32,6 +32,7 @@ class RunState(BaseModel):
     data_sha256: str
     start_sha256: str | None = None  # of the weights of the recipe's `start`
     threads: int  # sums are split by thread: another count rounds otherwise
+    devices: tuple[str, ...] = ()  # where its epochs were computed, one after another
     epoch: int = 0  # epochs done
     step: int = 0  # optimizer steps done
     best_epoch: int = 0

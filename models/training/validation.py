@@ -1,19 +1,21 @@
 """How good a model is on the digits that were held out."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.errors import TrainingError
+from models.device import enough_memory
 from models.recipe import Iwae, Recipe
 from models.training.objectives import bound
 from models.training.observation import noise_of, observe
 
 BATCH = 1000  # draws from the posterior at once
+ADVICE = (
+    "try narrower networks, a lower training.batch_size or fewer objective.samples; what was saved before is intact"
+)
 
 
 class Validation(NamedTuple):
@@ -34,22 +36,7 @@ class Validation(NamedTuple):
         return self.weighted_kl - self.log_likelihood
 
 
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Raises: TrainingError: if there is none for what torch is to compute."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in reason:  # a CPU's
-            raise
-        raise TrainingError(
-            f"no memory for the model, a batch and its samples ({reason}): try narrower networks, a lower "
-            "training.batch_size or fewer objective.samples; what was saved before is intact"
-        ) from error
-
-
-@enough_memory()
+@enough_memory(ADVICE)
 @torch.no_grad()
 def validate(model: Autoencoder, held_out: Tensor, recipe: Recipe, epoch: int) -> Validation | None:
     """The epoch's bound over the held-out digits (N, D), with the same noise every time; None if there are none."""

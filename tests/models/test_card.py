@@ -191,13 +191,18 @@ def test_the_card_says_no_more_of_the_objective_than_there_was(objective: dict[s
 
 @pytest.mark.parametrize(
     ("device", "option", "again"),
-    [(None, "cpu", "to the bit; another"), ("cpu", "cpu", "to the bit; another"), ("cuda (X 1)", "cuda", "On a GPU")],
+    [
+        (None, "cpu", "to the bit; another"),
+        ("cpu", "cpu", "to the bit; another"),
+        ("cuda (X 1)", "cuda", "On a GPU"),
+        ("cuda:1 (X 1), cpu", "cuda", "On a GPU"),
+    ],
 )
 def test_a_model_is_made_again_where_it_was_made(zoo: Path, device: str | None, option: str, again: str) -> None:
     shipped = read_config(zoo / "mnist-mlp")
     training = shipped.training | ({"device": device} if device else {})
     card = render_card(shipped.model_copy(update={"training": training}))
-    assert f" --device {option}\n" in card and again in card
+    assert f" --device {option} --threads" in card and again in card
     assert rows(card).get("device") == device
 
 

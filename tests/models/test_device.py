@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_checkpoint, read_config
 from models.data import Digits, load_mnist
 from models.device import DeviceError, describe, find_device
 from models.evaluation import evaluate
@@ -96,6 +96,7 @@ def test_a_run_that_begins_elsewhere_can_end_here(tmp_path: Path, few: Digits) -
     train(recipe, few, tmp_path / "parts", resume=True)
     whole, parts = (load_file(tmp_path / run / "checkpoint" / "model.safetensors") for run in ("whole", "parts"))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    assert read_config(tmp_path / "parts" / "checkpoint").training["device"] == f"{ELSEWHERE}, cpu"
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -14,11 +14,12 @@ from torch import Tensor
 from models.autoencoder import Terms
 from models.checkpoint import load_checkpoint
 from models.data import Digits
+from models.device import NoMemoryError, enough_memory
 from models.errors import InputError, RecipeError, TrainingError
 from models.kinds import KINDS
 from models.training import EpochReport, Reporter, train
 from models.training import loop as loop_module
-from models.training.validation import enough_memory
+from models.training.validation import ADVICE
 from models.vae import VAE
 from tests.models.training.recipes import first, make_recipe
 
@@ -281,9 +282,9 @@ def test_digits_that_could_not_be_served_are_told_before_training(tmp_path: Path
 
 def test_what_takes_more_memory_than_there_is_is_told() -> None:
     told = r"^no memory for the model, a batch .*: try narrower networks, a lower training\.batch_size or fewer"
-    with pytest.raises(TrainingError, match=told), enough_memory():
+    with pytest.raises(NoMemoryError, match=told), enough_memory(ADVICE):
         torch.empty(2**50)
-    with pytest.raises(RuntimeError, match="shape"), enough_memory():
+    with pytest.raises(RuntimeError, match="shape"), enough_memory(ADVICE):
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 
@@ -294,7 +295,7 @@ def test_a_model_without_room_beside_its_average_is_told(
         torch.empty(2**50)
 
     monkeypatch.setattr(loop_module, "AveragedModel", fail)
-    with pytest.raises(TrainingError, match=r"^no memory for the model"):
+    with pytest.raises(NoMemoryError, match=r"^no memory for the model"):
         run(tmp_path / "run", digits)
 
 
