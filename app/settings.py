@@ -97,11 +97,11 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda", "auto"] = Field(
         "auto", description="Where the models run: `cpu`, `cuda`, or `auto`: on a GPU if there is one."
     )
-    threads: PositiveInt = Field(1, le=256, description="CPU threads of a model's pass, in each worker.")
+    threads: PositiveInt = Field(1, le=256, description="CPU threads of a forward pass, in each worker.")
     runtime: Literal["torch", "openvino", "openvino-bfloat16"] = Field(
         "torch",
-        description="What runs networks with convolutions on a CPU: `torch`, or `openvino`, which is quicker "
-        "(the package's extra `openvino`); `openvino-bfloat16`, quicker still, rounds to half the precision.",
+        description="What runs networks with convolutions on a CPU: `torch`, or `openvino`, which is faster "
+        "(the package's extra `openvino`); `openvino-bfloat16`, faster still, rounds to half the precision.",
     )
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=shipped,
@@ -116,17 +116,16 @@ class Settings(BaseSettings):
     )
     max_requests: PositiveInt = Field(
         1024,
-        description="Most requests that a worker has in hand, probes and `/metrics` left out; another one is answered "
-        "503 at once.",
+        description="Requests that a worker handles at once, probes and `/metrics` excepted; beyond that, 503 at once.",
     )
     max_queue_images: PositiveInt = Field(
         20_000,
-        description="Most images that wait for a model in a worker; a call that would exceed it is answered 503.",
+        description="Most images that wait for a model in a worker; beyond that, 503, unless nothing else waits.",
     )
     max_buffered_bytes: PositiveInt = Field(
         256 * 2**20,
-        description="Most bytes of bodies that a worker holds, as they are sent and as they are when expanded: at "
-        "least twice `max_body_bytes`; a call that would exceed it is answered 503.",
+        description="Request bodies that a worker holds in memory, in bytes, counted both as sent and as decompressed: "
+        "at least twice `max_body_bytes`; beyond that, 503.",
     )
     request_timeout_s: float = Field(
         30, gt=0, le=3600, description="How long a request may take; a caller may ask for less: X-Request-Timeout-Ms."
@@ -135,8 +134,8 @@ class Settings(BaseSettings):
         20,
         gt=0,
         le=3600,
-        description="How long a request's head, and then its body, may take to arrive, and how long a caller may take "
-        "nothing of an answer.",
+        description="Time for a request's headers, and then for its body, to arrive; and the longest that a client may "
+        "stop reading an answer.",
     )
     keep_alive_s: PositiveInt = Field(
         75,
@@ -148,8 +147,8 @@ class Settings(BaseSettings):
     )
     max_json_bytes: PositiveInt = Field(
         8 * 2**20,
-        description="Largest request body that is JSON, which takes a processor ten times as long to read; a value in "
-        "it counts for 4 bytes at least, and a list for 24.",
+        description="Largest JSON request body, which costs ten times as much processor time to read; each value "
+        "counts as at least 4 bytes, each list as 24.",
     )
     max_images: PositiveInt = Field(10_000, description="Most images in a request.")
     max_pixels: PositiveInt = Field(
@@ -162,13 +161,14 @@ class Settings(BaseSettings):
     max_samples: PositiveInt = Field(1024, description="Most images drawn by a request, a map's included.")
     max_steps: int = Field(64, ge=2, le=1024, description="Most images of an interpolation.")
     max_sheet_pixels: PositiveInt = Field(
-        16_000_000, description="Most pixels of a PNG that is answered, the contact sheet's and the scale's."
+        16_000_000, description="Most pixels of a PNG answer, after the contact sheet and `scale`."
     )
     drain_delay_s: float = Field(
         0,
         ge=0,
         le=3600,
-        description="How long a stop goes on taking requests, with `/readyz` false, so that load balancers notice.",
+        description="How long requests are still served after a stop signal, with `/readyz` failing, so that load "
+        "balancers notice.",
     )
     shutdown_timeout_s: PositiveInt = Field(10, le=3600, description="How long a stop waits for requests in flight.")
     api_keys: SecretStr | None = Field(
@@ -182,8 +182,8 @@ class Settings(BaseSettings):
     open_metrics: bool = Field(False, description="`/metrics` needs no key.")
     rate_limit: str | None = Field(
         None,
-        description="How often a key may call, or an address without keys: `100/second`, `10/second;1000/hour`; left "
-        "out, as often as it likes.",
+        description="Limit per key, or per address if there are no keys: `100/second`, `10/second;1000/hour`; left "
+        "out, none.",
     )
     rate_limit_storage: SecretStr | None = Field(
         None,
@@ -194,7 +194,9 @@ class Settings(BaseSettings):
         "open", description="When the storage fails: `open` lets calls pass uncounted, `closed` answers 503."
     )
     rate_limit_timeout_ms: PositiveInt = Field(
-        250, le=60_000, description="When the storage counts as failing; it is then left alone for a second."
+        250,
+        le=60_000,
+        description="After how long without an answer the storage counts as failed; it is then not asked for a second.",
     )
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="Origins whose pages may call, `https://example.org` say, separated by commas; `*` is any."

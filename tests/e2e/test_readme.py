@@ -37,7 +37,7 @@ def test_the_training_commands_make_a_checkpoint(tmp_path: Path, mnist: Path) ->
     run(train.replace("models/recipes/mnist-mlp.toml", "short.toml"), tmp_path)
     assert "test_nll_nats" in run(evaluate + " --samples 2", tmp_path)
     assert "test_nll_nats" in (tmp_path / "runs" / "mine" / "checkpoint" / "config.json").read_text()
-    assert serve == ".venv/bin/reparam serve --model runs/mine/checkpoint"
+    assert serve == ".venv/bin/reparam serve --model runs/mine/checkpoint --port 8001  # beside `make serve`"
     with running("--model", str(tmp_path / "runs" / "mine" / "checkpoint")):
         pass
 
