@@ -32,6 +32,7 @@ def test_a_thread_counts_until_its_work_is_done_even_if_nobody_waits_for_it() ->
         await asyncio.sleep(0.05)
         assert not following.done()
         leaving.cancel()
+        await asyncio.wait([leaving])
         ends.set()
         assert await following is True  # so it began when the first had ended
         assert await off_loop_if(True, threading.get_ident, executor=executor)
