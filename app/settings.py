@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         description="Keys that callers need, separated by commas; set neither these nor the file, and none is needed.",
     )
     api_keys_file: Path | None = Field(
-        None, description="A file with a key a line; a line that begins with # is a comment."
+        None, description="A file with one key per line; a line that begins with # is a comment."
     )
     open_docs: bool = Field(True, description="The page at `/`, `/docs` and the schema need no key.")
     open_metrics: bool = Field(False, description="`/metrics` needs no key.")

@@ -59,7 +59,9 @@ def _lines(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # without the mark that Windows begins a file with
     except (OSError, UnicodeError) as error:
         found = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
-        raise InputError(f"REPARAM_API_KEYS_FILE={path}: expected a file with a key a line, found: {found}") from None
+        raise InputError(
+            f"REPARAM_API_KEYS_FILE={path}: expected a file with one key per line, found: {found}"
+        ) from None
     return [line for line in lines if not line.lstrip().startswith("#")]
 
 

@@ -49,7 +49,7 @@ def test_a_stop_leaves_redis_before_it_is_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("REPARAM_API_KEYS_FILE", "/nowhere/keys", "/nowhere/keys: expected a file with a key a line"),
+        ("REPARAM_API_KEYS_FILE", "/nowhere/keys", "/nowhere/keys: expected a file with one key per line"),
         ("REPARAM_API_KEYS", "guess-me", "16 characters or more"),
         ("REPARAM_RATE_LIMIT", "often", "100/second"),
         ("REPARAM_TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.1/8"),
