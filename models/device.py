@@ -44,7 +44,7 @@ def enough_memory(advice: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in reason:  # a CPU's
             raise
         raise NoMemoryError(f"no memory for the model, a batch and its samples ({reason}): {advice}") from error

@@ -70,7 +70,7 @@ def write_folder_atomically(
     own = {*own, *files}
     beside = _beside(folder)
     mode = _mode(folder)
-    beside.mkdir(0o777 if mode is None else mode)
+    beside.mkdir(0o777 if mode is None else mode | 0o700)
     try:
         for name, data in files.items():
             _write_beside(beside / name, data, _mode(folder / name))

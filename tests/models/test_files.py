@@ -57,6 +57,10 @@ def test_who_may_read_is_said_by_the_umask_and_then_by_what_is_replaced(
         file.chmod(0o604)
         write()
         assert modes() == [0o750, 0o640, 0o604]
+        folder.chmod(0o550)
+        write()
+        assert modes() == [0o550, 0o640, 0o604]
+        folder.chmod(0o750)
     finally:
         os.umask(before)
 
