@@ -80,7 +80,7 @@ def describe(app: FastAPI, engine: Engine, settings: Settings) -> dict[str, Any]
         description=app.description,
         routes=app.routes,
         tags=app.openapi_tags,
-        servers=[{"url": "./"}],  # where the schema lies, at whatever path a proxy has it
+        servers=[{"url": "./", "description": "this service"}],  # beside the schema, at whatever path a proxy has it
     )
     components = schema["components"]["schemas"]
     for kind in (ImageFiles, ImagePixels, Latents, SampleRequest, Problem, IndexRequest, InferRequest, Error):
