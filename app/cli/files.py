@@ -250,12 +250,12 @@ def _write_numbers(path: Path, made_by: dict[str, str], arrays: dict[str, "Array
     import io
 
     import numpy as np
-    import orjson
 
+    from app.json_bodies import dump_object
     from app.tensors import write_safetensors
 
     if path.suffix == ".json":
-        _write(path, orjson.dumps(made_by | arrays, option=orjson.OPT_SERIALIZE_NUMPY))
+        _write(path, dump_object(made_by | arrays))
     elif path.suffix == ".safetensors":
         _write(path, write_safetensors(arrays, made_by))
     else:

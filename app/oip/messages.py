@@ -5,15 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from app.errors import MalformedError
-from app.json_bodies import in_pieces, load_object
+from app.json_bodies import dump_object, in_pieces, load_object
 from app.numbers import kind_of
 from app.oip.tensors import DTYPES, Input, Tensor
 
 Outputs = dict[str, npt.NDArray[Any]]
-
 
 UNSUPPORTED = {
     "shared_memory_region": "shared memory is not supported; send the data as binary or JSON",
@@ -103,7 +101,7 @@ def respond(
         described.append(tensor)
     head = {} if request.id is None else {"id": request.id}
     document = head | {"model_name": name, "model_version": version, "parameters": parameters, "outputs": described}
-    header = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    header = dump_object(document)
     return b"".join((header, *buffers)), len(header) if buffers else None
 
 
