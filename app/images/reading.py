@@ -18,7 +18,6 @@ Pixels = npt.NDArray[np.float32]
 
 _LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
-MAX_PIXELS = 16_000_000
 _PHOTOMETRIC = 262  # of TIFF's tags the one that tells what its zero is
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -47,7 +46,7 @@ class Picture(NamedTuple):
         return self.pixels.size
 
 
-def read_image(data: bytes, max_pixels: int = MAX_PIXELS, before: int = 0) -> Picture:
+def read_image(data: bytes, max_pixels: int = 16_000_000, before: int = 0) -> Picture:
     """Read a PNG, JPEG, WebP, BMP, GIF or TIFF file: its first frame, turned upright, flattened and made grey.
 
     An 8-bit grey value v becomes exactly float32(v) / float32(255); 16-bit grey keeps its 16 bits.
