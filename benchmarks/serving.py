@@ -75,6 +75,7 @@ class Contender:
     name: str
     server: Server
     call: Call
+    tolerance: float = TOLERANCE  # of its answer
 
     def answer(self) -> bytes:
         return self.call.send(self.server.url)
@@ -106,13 +107,12 @@ def encode(bench: Bench, name: str, *, ceiling: bool = False, openvino: bool = F
             answer.write_bytes(us.answer())
             server = servers.enter_context(uvicorn("benchmarks.ceiling:app", WORKERS, ANSWER=str(answer)))
             pairs.append((us, Contender("the ceiling", server, Call("/encode", *raw)), CEILING_TARGET))
-        halved = None
         if openvino and find_spec("openvino"):
             by_openvino = Contender("reparam by OpenVINO", ours(REPARAM_RUNTIME="openvino"), us.call)
             pairs.append((by_openvino, textbook, TEXTBOOK_TARGETS[name]))
             if has_bfloat16():
                 server = ours(REPARAM_RUNTIME="openvino-bfloat16")
-                halved = Contender("reparam by OpenVINO in bfloat16", server, us.call)
+                halved = Contender("reparam by OpenVINO in bfloat16", server, us.call, HALVED_TOLERANCE)
                 pairs.append((halved, textbook, TEXTBOOK_TARGETS[name]))
             else:
                 say("the processor has no bfloat16, which is not measured")
@@ -120,8 +120,7 @@ def encode(bench: Bench, name: str, *, ceiling: bool = False, openvino: bool = F
             say("OpenVINO is not installed, and not measured")
         contenders = list({contender.name: contender for pair in pairs for contender in pair[:2]}.values())
         for contender in contenders:
-            tolerance = HALVED_TOLERANCE if contender is halved else TOLERANCE
-            check(contender.name, from_json(contender.answer()), expected, tolerance)
+            check(contender.name, from_json(contender.answer()), expected, contender.tolerance)
         rates = take_turns(contenders, bench.rounds, bench.seconds)
     return [
         Result(
